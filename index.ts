@@ -1,0 +1,117 @@
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Server } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { systemClock } from './lib/clock.ts'
+import type { ConnectionCounts } from './lib/connections.ts'
+import { Drain } from './lib/drain.ts'
+import { errors } from './lib/errors.ts'
+import { watchListen } from './lib/listen/watch-listen.ts'
+import { resolveOptions, type FastifyDrainOptions } from './lib/options.ts'
+import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
+import type { DrainPhase, DrainReport } from './lib/report.ts'
+import { stopOnSignals } from './lib/signals.ts'
+
+/** What the plugin adds to the app, as `app.drain`. */
+export interface FastifyDrain {
+  readonly phase: DrainPhase
+  /** Aborts as soon as a drain begins: what runs long listens to it, and comes to an end. */
+  readonly signal: AbortSignal
+  /** How many connections are in each state now. Each reading looks at every connection. */
+  readonly connections: ConnectionCounts
+  /** What the drain did; `null` until it is over. */
+  readonly report: DrainReport | null
+  /**
+   * Begins a drain, and closes the app; resolves with the report when Fastify is closed.
+   * Every call gets the same promise. The process does not end.
+   */
+  begin (reason?: string): Promise<DrainReport>
+  /**
+   * Has `fn` called when the drain closes connections, so that it can say goodbye on this upgraded socket;
+   * whatever is still open at the deadline is cut.
+   */
+  onUpgradeClose (socket: Duplex, fn: UpgradeCloser): void
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    drain: FastifyDrain
+  }
+}
+
+// Part of avvio's interface: what is added last is run first.
+interface WithOnClose { onClose (fn: () => Promise<void>): void }
+
+const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => {
+  if (!isRoot(app)) throw new errors.NotAtRoot()
+  if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
+
+  const settings = resolveOptions(options, process.env)
+  const drain = new Drain({ settings, clock: systemClock, log: app.log, closeApp: () => app.close() })
+  let leaveSignals = () => {}
+  let stopsOnSignals = false
+
+  app.decorate('drain', decorator(drain))
+  drain.connections.adopt(app.server)
+  const endWatch = watchListen(app.server, server => {
+    if (drain.phase !== 'serving') return refuse(server)
+    drain.connections.adopt(server)
+    stopBySignal()
+  })
+  // PID 1 has no default action for a signal: one that came while plugins load would be lost.
+  if (process.pid === 1) stopBySignal()
+
+  app.addHook('onReady', async () => {
+    // Fastify's own part of close() answers every request with 503, so the drain comes before it.
+    (app as FastifyInstance & WithOnClose).onClose(() => drain.drained('app.close()'))
+  })
+  app.addHook('onClose', async () => {
+    endWatch()
+    // An app that was closed before it was ready has had no drain.
+    await drain.drained('app.close()')
+    drain.finish()
+    leaveSignals()
+  })
+
+  function stopBySignal (): void {
+    if (settings.signals === false || stopsOnSignals) return
+    stopsOnSignals = true
+    leaveSignals = stopOnSignals({
+      signals: settings.signals,
+      stop: reason => drain.stop(reason),
+      hardStop: () => drain.hardStop(),
+      uncaught: error => app.log.fatal({ err: error }, 'drain: an error that nobody caught ends the process')
+    })
+  }
+}
+
+function decorator (drain: Drain): FastifyDrain {
+  return {
+    get phase () { return drain.phase },
+    get signal () { return drain.signal },
+    get connections () { return drain.connections.counts() },
+    get report () { return drain.report },
+    begin: (reason = 'app.drain.begin()') => drain.begin(reason),
+    onUpgradeClose: (socket, fn) => drain.onUpgradeClose(socket, fn)
+  }
+}
+
+// Only the root instance has its server as its own: encapsulated ones inherit it.
+function isRoot (app: FastifyInstance): boolean {
+  return Object.hasOwn(app, 'server')
+}
+
+// Fastify would let a server listen that begins to do so while the app closes.
+function refuse (server: Server): void {
+  server.once('listening', () => server.close())
+  process.nextTick(() => server.emit('error', new errors.Closing()))
+}
+
+const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })
+
+export default fastifyDrain
+export { fastifyDrain }
+export type { FastifyDrainOptions, DrainSignal } from './lib/options.ts'
+export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
+export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
+export type { ConnectionCounts } from './lib/connections.ts'

@@ -1,0 +1,195 @@
+import { Socket } from 'node:net'
+import type { ServerResponse } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import type { Clock } from './clock.ts'
+import { lingeringClose, type LingerTimes } from './lingering-close.ts'
+import { reset } from './os/reset.ts'
+import * as http1 from './protocols/http1.ts'
+import * as http2 from './protocols/http2.ts'
+
+/**
+ * - `new`: no byte has come yet; leaves with the first one.
+ * - `active`: a request or stream is open, a half-received head included; leaves with the end of the answer.
+ * - `idle`: between requests.
+ * - `upgraded`: WebSocket, CONNECT: no longer HTTP.
+ * - `lingering`: our FIN is out, what still arrives is discarded; leaves with the peer's FIN or a timeout.
+ * - `closed`: gone.
+ */
+export type ConnectionState = 'new' | 'active' | 'idle' | 'upgraded' | 'lingering' | 'closed'
+
+/**
+ * How a connection ended during a drain.
+ * - `peer-closed`: the peer's FIN, or its RST, came before our FIN.
+ * - `half-closed`: our FIN, then the peer's.
+ * - `timed-out`: our FIN, and no FIN of the peer within the linger times.
+ * - `cut`: it was still open at the deadline, or at a second signal.
+ * - `handed-over`: a successor has it.
+ * - `destroyed`: the application, or an error on this side, closed it.
+ */
+export type ConnectionOutcome = 'peer-closed' | 'half-closed' | 'timed-out' | 'cut' | 'handed-over' | 'destroyed'
+
+export interface ConnectionEnv {
+  clock: Clock
+  times: LingerTimes
+  /** The peer kept neither of the linger times; its socket will be closed after this call. */
+  onTimedOut (connection: Connection): void
+}
+
+export interface Retirement {
+  /** How long the peer may close first after an answer that said close, in ms. */
+  peerCloseTimeout: number
+  /** An answer was finished. */
+  onServed (): void
+  /** An answer that could not say close any more was finished: the client may send another request. */
+  onIdle (connection: Connection): void
+}
+
+/** One connection of the app, from accept to close. */
+export class Connection {
+  /** The TCP or Unix socket. */
+  readonly transport: Socket
+  readonly openedAt: number
+  /** What speaks HTTP: the transport, or the TLSSocket on it. */
+  socket: Socket
+  session: ServerHttp2Session | null = null
+  outcome: ConnectionOutcome | null = null
+  readonly #env: ConnectionEnv
+  #bytesBefore = 0
+  #leaving = false
+  #halfClosed = false
+  #retiring: ServerResponse | null = null
+
+  constructor (transport: Socket, env: ConnectionEnv) {
+    this.transport = this.socket = transport
+    this.#env = env
+    this.openedAt = env.clock.now()
+  }
+
+  /** The TLS handshake is done. */
+  secured (socket: Socket): void {
+    this.socket = socket
+    this.#bytesBefore = socket.bytesRead
+  }
+
+  get state (): ConnectionState {
+    if (this.transport.destroyed) return 'closed'
+    if (this.#halfClosed) return 'lingering'
+    const state = this.#protocolState()
+    return state === 'idle' && this.socket.bytesRead === this.#bytesBefore ? 'new' : state
+  }
+
+  #protocolState (): ConnectionState {
+    if (this.session !== null) return http2.stateOf(this.session)
+    if (http1.isHttp1(this.socket)) return http1.stateOf(this.socket)
+    return 'idle'
+  }
+
+  /** It may be closed now: nothing is open (an HTTP/2 session lets open streams finish), and nobody has begun to. */
+  get isQuiet (): boolean {
+    if (this.#leaving) return false
+    const { state } = this
+    return state === 'idle' || state === 'new' || (this.session !== null && state === 'active')
+  }
+
+  /** Makes what is under way the last exchange. */
+  retire (retirement: Retirement): void {
+    const answer = http1.currentAnswer(this.socket)
+    if (answer !== null) this.retireWith(answer, retirement)
+    // Answered early: what is left of the request is still coming, and no event of an answer follows.
+    else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
+  }
+
+  /** Makes this answer the last one, then lets the peer close first. */
+  retireWith (answer: ServerResponse, { peerCloseTimeout, onServed, onIdle }: Retirement): void {
+    // Pipelined behind an answer that is the last one so far: makeLast() follows the queue.
+    if (this.#retiring !== null) return http1.sayClose(this.socket, answer)
+    this.#retiring = answer
+    http1.makeLast(this.socket, answer, onServed, end => {
+      this.#retiring = null
+      if (end === 'keeps-alive') return onIdle(this)
+      this.leave(end === 'ended-by-fin' ? 0 : peerCloseTimeout)
+    })
+  }
+
+  /** Node has written the last answer and wants to close. */
+  answered (): void {
+    // During a drain retireWith() hears of the same answer's end, and knows how it ended.
+    if (this.#retiring === null) this.leave(0)
+  }
+
+  /** Lingering close; the peer may send its FIN first for `peerCloseTimeout` ms. */
+  leave (peerCloseTimeout: number): void {
+    if (this.#leaving || this.socket.destroyed) return
+    this.#leaving = true
+    if (this.session !== null) return http2.close(this.session)
+    http1.discardInput(this.socket)
+    lingeringClose(this.socket, {
+      peerCloseTimeout,
+      times: this.#env.times,
+      clock: this.#env.clock,
+      onHalfClose: () => { this.#halfClosed = true },
+      onTimeout: () => {
+        this.outcome = 'timed-out'
+        this.#env.onTimedOut(this)
+      }
+    })
+  }
+
+  /** Lingering close if no byte has arrived that the event loop has not delivered yet. */
+  leaveIfQuiet (): void {
+    if (!this.isQuiet) return
+    const before = this.socket.bytesRead
+    this.#env.clock.turn(() => {
+      if (this.isQuiet && this.socket.bytesRead === before) this.leave(0)
+    })
+  }
+
+  /** The request that is open. */
+  currentRequest (): { method: string | null, route: string | null } {
+    return http1.describe(this.socket)
+  }
+
+  /** Nothing has happened for as long as the server allows. */
+  timedOut (): void {
+    if (http1.handlesTimeout(this.socket)) return
+    if (this.state === 'active') this.socket.destroy()
+    else this.leaveIfQuiet()
+  }
+
+  /** Whoever answers a broken request next with destroy() gets a lingering close: the client shall read the answer. */
+  lingerOnDestroy (): void {
+    const { socket } = this
+    if (!socket.writable || this.#leaving) return
+    socket.destroy = () => {
+      this.#unguard()
+      if (socket.writable) this.leave(0)
+      else socket.destroy()
+      return socket
+    }
+  }
+
+  /** The end, whatever state it is in. */
+  cut (how: 'destroy' | 'reset'): void {
+    this.outcome = 'cut'
+    this.#unguard()
+    if (how === 'reset') reset(this.transport)
+    this.socket.destroy()
+    this.transport.destroy()
+  }
+
+  #unguard (): void {
+    delete (this.socket as Partial<Socket>).destroy
+  }
+
+  /** The transport has closed. */
+  closed (): void {
+    this.outcome ??= this.#halfClosed ? 'half-closed' : closedByPeer(this.transport) ? 'peer-closed' : 'destroyed'
+  }
+}
+
+const peerErrors = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH'])
+
+function closedByPeer (socket: Socket): boolean {
+  const error = socket.errored as NodeJS.ErrnoException | null
+  return socket.readableEnded || peerErrors.has(error?.code ?? '')
+}

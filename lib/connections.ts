@@ -1,0 +1,186 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import { Socket } from 'node:net'
+import type { Clock } from './clock.ts'
+import { Connection, type ConnectionEnv, type ConnectionState, type Retirement } from './connection.ts'
+import { IdleCloser } from './idle-closer.ts'
+import type { LingerTimes } from './lingering-close.ts'
+import { closeListeners } from './listen/close-listeners.ts'
+import * as http2 from './protocols/http2.ts'
+import { transportOf } from './protocols/tls.ts'
+import { watchRequests, watchServer, type HttpServer } from './server.ts'
+
+/** How many connections are in each state; a closed one is not counted any more. */
+export type ConnectionCounts = Record<Exclude<ConnectionState, 'closed'>, number>
+
+export interface RetirementPlan {
+  /** How long an idle connection may bring one more request, in ms from the call of retire(). */
+  idleGrace: number
+  /** Window over which the closes of idle connections are spread, in ms. */
+  closeSpread: number
+  /** How long the peer may close first after an answer that said close, in ms. */
+  peerCloseTimeout: number
+}
+
+export interface ConnectionsEvents {
+  /** A connection came after retire(). */
+  onLate (): void
+  /** An answer was finished after retire(). */
+  onServed (): void
+  /** A connection will be closed, because its peer kept neither of the linger times. */
+  onTimedOut (connection: Connection): void
+  /** A connection has closed; its outcome is known. */
+  onClosed (connection: Connection): void
+}
+
+/** Every connection of every server of the app. */
+export class Connections {
+  readonly #env: ConnectionEnv
+  readonly #events: ConnectionsEvents
+  readonly #servers = new Set<HttpServer>()
+  readonly #open = new Map<Socket, Connection>()
+  readonly #idleCloser: IdleCloser
+  #accepted = 0
+  #newest: Connection | null = null
+  #retirement: Retirement | null = null
+  #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0 }
+  #retiredAt = 0
+  #closingIdle = false
+  #onEmpty = () => {}
+
+  // One function for all sockets: a closure each would cost more memory than all the rest.
+  readonly #onSocketClose: (this: Socket) => void
+  readonly #destroySoon: (this: Socket) => void
+
+  constructor (clock: Clock, times: LingerTimes, events: ConnectionsEvents) {
+    const connections = this
+    this.#env = { clock, times, onTimedOut: events.onTimedOut }
+    this.#events = events
+    this.#idleCloser = new IdleCloser(clock)
+    this.#onSocketClose = function () { connections.#closed(this) }
+    this.#destroySoon = function () { connections.#find(this)?.answered() }
+  }
+
+  get size (): number {
+    return this.#open.size
+  }
+
+  get listening (): boolean {
+    return [...this.#servers].some(server => server.listening)
+  }
+
+  counts (): ConnectionCounts {
+    const counts: ConnectionCounts = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+    for (const { state } of this.#open.values()) {
+      if (state !== 'closed') counts[state]++
+    }
+    return counts
+  }
+
+  /** Tracks what this server accepts from now on, and makes every close that the server starts a lingering one. */
+  adopt (server: HttpServer): void {
+    if (this.#servers.has(server)) return
+    this.#servers.add(server)
+    watchServer(server, {
+      opened: socket => this.#opened(socket),
+      secured: socket => this.#secured(socket),
+      sessionOpened: session => this.#sessionOpened(session),
+      timedOut: socket => this.#find(socket)?.timedOut(),
+      broken: socket => this.#find(socket)?.lingerOnDestroy()
+    })
+    if (this.#retirement !== null) this.#retireRequests(server, this.#retirement)
+  }
+
+  #opened (transport: Socket): void {
+    const connection = new Connection(transport, this.#env)
+    this.#accepted++
+    this.#newest = connection
+    this.#open.set(transport, connection)
+    transport.on('close', this.#onSocketClose)
+    // Node's HTTP server calls this, and nothing else does, to close after the last answer.
+    transport.destroySoon = this.#destroySoon
+    if (this.#retirement !== null) this.#events.onLate()
+    if (this.#closingIdle) this.#idleCloser.add(connection, this.#idleUntil(connection))
+  }
+
+  #secured (socket: Socket): void {
+    const connection = this.#find(socket)
+    if (connection === undefined) return this.#opened(socket)
+    this.#newest = connection
+    connection.secured(socket)
+    socket.destroySoon = this.#destroySoon
+  }
+
+  // Node makes the session while it emits the event that has just told us of the socket.
+  #sessionOpened (session: ServerHttp2Session): void {
+    if (this.#newest === null) return
+    this.#newest.session = session
+    http2.watchSession(session)
+  }
+
+  #closed (transport: Socket): void {
+    const connection = this.#open.get(transport)
+    if (connection === undefined) return
+    this.#open.delete(transport)
+    if (this.#newest === connection) this.#newest = null
+    connection.closed()
+    this.#events.onClosed(connection)
+    if (this.size === 0) this.#onEmpty()
+  }
+
+  #find (socket: Socket): Connection | undefined {
+    return this.#open.get(transportOf(socket))
+  }
+
+  /** From now on every answer is the last one of its connection. */
+  retire (plan: RetirementPlan): void {
+    const { clock } = this.#env
+    this.#plan = plan
+    this.#retiredAt = clock.now()
+    this.#retirement = {
+      peerCloseTimeout: plan.peerCloseTimeout,
+      onServed: () => this.#events.onServed(),
+      onIdle: connection => {
+        if (this.#closingIdle) this.#idleCloser.add(connection, clock.now() + plan.peerCloseTimeout)
+      }
+    }
+    for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
+    for (const connection of this.#open.values()) connection.retire(this.#retirement)
+  }
+
+  #retireRequests (server: HttpServer, retirement: Retirement): void {
+    watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
+      this.#find(request.socket)?.retireWith(answer, retirement)
+    })
+  }
+
+  /** Stops listening, then closes what is idle when its grace is over, and everything else when it gets idle. */
+  async close (): Promise<void> {
+    await closeListeners(this.#servers, () => this.#accepted, this.#env.clock)
+    this.#closingIdle = true
+    const step = this.#plan.closeSpread / Math.max(1, this.size)
+    let offset = 0
+    for (const connection of this.#open.values()) {
+      this.#idleCloser.add(connection, this.#idleUntil(connection) + offset)
+      offset += step
+    }
+  }
+
+  #idleUntil ({ openedAt }: Connection): number {
+    return Math.max(openedAt, this.#retiredAt) + this.#plan.idleGrace
+  }
+
+  /** Cuts whatever is left; `onCut` sees each connection as it was. */
+  cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
+    this.#idleCloser.stop()
+    for (const connection of [...this.#open.values()]) {
+      onCut(connection)
+      connection.cut(how)
+    }
+  }
+
+  /** Resolves as soon as no connection is left. */
+  async empty (): Promise<void> {
+    if (this.size > 0) await new Promise<void>(resolve => { this.#onEmpty = resolve })
+  }
+}

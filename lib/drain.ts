@@ -1,0 +1,182 @@
+import type { Duplex } from 'node:stream'
+import type { Clock } from './clock.ts'
+import { Connections, type RetirementPlan } from './connections.ts'
+import { errors } from './errors.ts'
+import type { Settings } from './options.ts'
+import { Progress, type Log } from './progress.ts'
+import { UpgradeClosers, type UpgradeCloser } from './protocols/upgraded.ts'
+import { Ledger, type DrainPhase, type DrainReport } from './report.ts'
+
+// What the onClose hooks of the app may take when the deadline has passed, in ms.
+const hooksAfterDeadline = 800
+
+export interface DrainEnv {
+  settings: Settings
+  clock: Clock
+  log: Log
+  /** Runs Fastify's own close(). */
+  closeApp (): Promise<unknown>
+}
+
+/** Takes an app from serving to closed, once, under one deadline. */
+export class Drain {
+  readonly connections: Connections
+  readonly #settings: Settings
+  readonly #clock: Clock
+  readonly #closeApp: () => Promise<unknown>
+  readonly #ledger: Ledger
+  readonly #progress: Progress
+  readonly #closers: UpgradeClosers
+  readonly #controller = new AbortController()
+  #phase: DrainPhase = 'serving'
+  #reason = ''
+  #report: DrainReport | null = null
+  #drained: Promise<void> | null = null
+  #closed: Promise<DrainReport> | null = null
+  #gaveUpOnHooks = false
+  #onHardStop = () => {}
+  readonly #hardStopped = new Promise<void>(resolve => { this.#onHardStop = resolve })
+
+  constructor ({ settings, clock, log, closeApp }: DrainEnv) {
+    this.#settings = settings
+    this.#clock = clock
+    this.#closeApp = closeApp
+    this.#ledger = new Ledger(clock)
+    this.#progress = new Progress(log, clock)
+    this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
+    this.connections = new Connections(clock, settings, {
+      onLate: () => this.#ledger.accepted(),
+      onServed: () => this.#ledger.served(),
+      onTimedOut: connection => this.#ledger.straggler(connection, 'timed-out'),
+      onClosed: connection => this.#ledger.ended(connection)
+    })
+  }
+
+  get phase (): DrainPhase { return this.#phase }
+  get signal (): AbortSignal { return this.#controller.signal }
+  get report (): DrainReport | null { return this.#report }
+
+  /** Drains, closes Fastify, and resolves with the report. Every caller gets the same promise. */
+  begin (reason: string): Promise<DrainReport> {
+    if (this.#closed === null) {
+      this.#drained = this.#drain(reason)
+      this.#closed = this.#close(this.#drained)
+    }
+    return this.#closed
+  }
+
+  /** Begins a drain, and resolves when no connection is left and Fastify's own close() can go on. */
+  async drained (reason: string): Promise<void> {
+    // Whoever closes Fastify hears of what goes wrong there.
+    this.begin(reason).catch(() => {})
+    await this.#drained
+  }
+
+  async #drain (reason: string): Promise<void> {
+    const { connections } = this
+    const { shutdownDelay, hardStopAfter } = this.#settings
+    this.#reason = reason
+    this.#ledger.begin(reason, connections.size)
+    this.#progress.begin(connections)
+    const cancelDeadline = hardStopAfter === false ? () => {} : this.#clock.after(hardStopAfter, () => this.hardStop())
+
+    this.#enter('lame-duck')
+    connections.retire(this.#retirementPlan())
+    this.#controller.abort(new errors.Draining(reason))
+    if (connections.listening) await this.#orHardStop(this.#wait(shutdownDelay))
+
+    this.#enter('draining')
+    this.#closers.closeAll()
+    await this.#orHardStop(connections.close())
+    await this.#orHardStop(connections.empty())
+
+    cancelDeadline()
+    // Empty unless it was a hard stop: then every connection has been told to go, and does so at once.
+    await connections.empty()
+    this.#progress.end()
+  }
+
+  async #close (drained: Promise<void>): Promise<DrainReport> {
+    await drained
+    await this.#boundedByDeadline(this.#closeApp())
+    return this.finish()
+  }
+
+  /** For a process that ends: drains, closes, and tells whether all went well. */
+  async stop (reason: string): Promise<boolean> {
+    try {
+      const { connections } = await this.begin(reason)
+      return connections.cut === 0 && !this.#gaveUpOnHooks
+    } catch (error) {
+      this.#progress.closeFailed(error)
+      return false
+    }
+  }
+
+  /** The deadline, or a second signal: cuts what is left, now. */
+  hardStop (): void {
+    if (this.#phase === 'aborting' || this.#phase === 'closed') return
+    if (this.connections.size > 0) {
+      this.#enter('aborting')
+      this.connections.cut(this.#settings.hardStop, connection => this.#ledger.straggler(connection, 'cut'))
+    }
+    this.#onHardStop()
+  }
+
+  /** Fastify is closed. */
+  finish (): DrainReport {
+    if (this.#report === null) {
+      this.#enter('closed')
+      this.#report = this.#ledger.report()
+      this.#progress.summary(this.#report)
+    }
+    return this.#report
+  }
+
+  /** @throws FST_DRAIN_INVALID_CLOSER */
+  onUpgradeClose (socket: Duplex, closer: UpgradeCloser): void {
+    this.#closers.add(socket, closer)
+  }
+
+  #enter (phase: DrainPhase): void {
+    this.#phase = phase
+    this.#ledger.enter(phase)
+    this.#progress.phase(phase, this.#reason, this.connections.counts())
+  }
+
+  #retirementPlan (): RetirementPlan {
+    const { idleGrace, closeSpread, peerCloseTimeout, hardStopAfter } = this.#settings
+    // A grace that ended after the deadline would let idle connections be cut.
+    const longest = hardStopAfter === false ? Infinity : Math.floor(hardStopAfter / 2)
+    return { idleGrace: Math.min(idleGrace, longest), closeSpread, peerCloseTimeout }
+  }
+
+  #wait (ms: number): Promise<void> {
+    return new Promise(resolve => { this.#clock.after(ms, resolve) })
+  }
+
+  async #orHardStop (step: Promise<void>): Promise<void> {
+    await Promise.race([step, this.#hardStopped])
+  }
+
+  async #boundedByDeadline (closing: Promise<unknown>): Promise<void> {
+    const { hardStopAfter } = this.#settings
+    if (hardStopAfter === false) {
+      await closing
+      return
+    }
+    const left = Math.max(hooksAfterDeadline, hardStopAfter - this.#ledger.elapsed)
+    let tooSlow = () => {}
+    const timeout = new Promise<void>(resolve => { tooSlow = resolve })
+    const cancel = this.#clock.after(left, () => {
+      this.#gaveUpOnHooks = true
+      this.#progress.hooksTooSlow()
+      tooSlow()
+    })
+    try {
+      await Promise.race([closing, timeout])
+    } finally {
+      cancel()
+    }
+  }
+}

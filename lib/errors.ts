@@ -1,0 +1,29 @@
+import createError from '@fastify/error'
+
+/** Every error that the plugin throws on purpose. Each says what to do next. */
+export const errors = {
+  InvalidOption: createError<[string, string, string]>(
+    'FST_DRAIN_INVALID_OPTION',
+    'fastify-drain: option "%s" is %s; allowed: %s', 500, TypeError),
+  UnknownOption: createError<[string, string]>(
+    'FST_DRAIN_UNKNOWN_OPTION',
+    'fastify-drain: there is no option "%s"; %s', 500, TypeError),
+  ImpossibleTimes: createError<[string, string, string, string]>(
+    'FST_DRAIN_IMPOSSIBLE_TIMES',
+    'fastify-drain: option "%s" is %s, which leaves no time to drain before "hardStopAfter" (%s); allowed: %s', 500, RangeError),
+  NotAtRoot: createError<[]>(
+    'FST_DRAIN_NOT_AT_ROOT',
+    'fastify-drain: must be registered at the root instance, because connections belong to the server and not to a part of it; call app.register(drain) on the instance that Fastify() returned, or wrap the plugin around it with fastify-plugin'),
+  AlreadyRegistered: createError<[]>(
+    'FST_DRAIN_ALREADY_REGISTERED',
+    'fastify-drain: app.drain exists already; register the plugin once, at the root instance'),
+  InvalidCloser: createError<[string]>(
+    'FST_DRAIN_INVALID_CLOSER',
+    'fastify-drain: onUpgradeClose(socket, fn) needs %s', 500, TypeError),
+  Closing: createError<[]>(
+    'FST_DRAIN_CLOSING',
+    'fastify-drain: listen() was refused, because the app is closing or closed; make a new Fastify instance to listen again'),
+  Draining: createError<[string]>(
+    'FST_DRAIN_DRAINING',
+    'fastify-drain: the server is draining (%s); end what you are doing soon', 503)
+}

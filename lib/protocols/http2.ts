@@ -1,0 +1,30 @@
+import type { Http2Session, ServerHttp2Stream } from 'node:http2'
+
+/*
+ * What an HTTP/2 session means for a drain. Node keeps the number of open streams to itself,
+ * so they are counted here, one listener per session.
+ */
+
+const openStreams = new WeakMap<Http2Session, number>()
+
+/** Counts the streams of a session, so that its state is known when a drain begins. */
+export function watchSession (session: Http2Session): void {
+  openStreams.set(session, 0)
+  session.on('stream', (stream: ServerHttp2Stream) => {
+    count(session, +1)
+    stream.once('close', () => count(session, -1))
+  })
+}
+
+function count (session: Http2Session, by: number): void {
+  openStreams.set(session, (openStreams.get(session) ?? 0) + by)
+}
+
+export function stateOf (session: Http2Session): 'active' | 'idle' {
+  return (openStreams.get(session) ?? 0) > 0 ? 'active' : 'idle'
+}
+
+/** GOAWAY: streams that are open finish, then Node closes the session. */
+export function close (session: Http2Session): void {
+  session.close()
+}

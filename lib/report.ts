@@ -1,0 +1,118 @@
+import type { Clock } from './clock.ts'
+import type { Connection, ConnectionOutcome, ConnectionState } from './connection.ts'
+
+/**
+ * - `serving`: no drain has begun.
+ * - `lame-duck`: readiness fails; everything is served, and every answer is the last of its connection.
+ * - `draining`: the listener is closed; idle connections are closed, busy ones finish.
+ * - `aborting`: the deadline has passed; what is left is cut. Skipped when nothing is left.
+ * - `closed`: Fastify is closed.
+ */
+export type DrainPhase = 'serving' | 'lame-duck' | 'draining' | 'aborting' | 'closed'
+
+/** A connection that did not end in the polite way. */
+export interface Straggler {
+  /** `null` for a Unix socket. */
+  remoteAddress: string | null
+  remotePort: number | null
+  /** Of the request that was open; `null` where none was. */
+  method: string | null
+  /** Path of the request that was open, without the query string. */
+  route: string | null
+  /** Since the connection was accepted, in ms. */
+  age: number
+  /** The state it was in when it was given up. */
+  state: ConnectionState
+  outcome: ConnectionOutcome
+}
+
+/** What a drain did. Plain JSON; all times in ms since the drain began. */
+export interface DrainReport {
+  /** The signal, `app.close()`, or what was passed to `begin()`. */
+  reason: string
+  /** Wall-clock time at which the drain began, ISO 8601. */
+  startedAt: string
+  /** From the beginning of the drain until Fastify was closed. */
+  duration: number
+  phases: Array<{ phase: DrainPhase, at: number, duration: number }>
+  connections: { total: number } & Record<ConnectionOutcome, number>
+  requests: { served: number }
+  stragglers: Straggler[]
+}
+
+/** Collects, while a drain runs, what its report says. Before it begins, nothing is recorded. */
+export class Ledger {
+  readonly #clock: Clock
+  #running = false
+  #reason = ''
+  #startedAt = ''
+  #began = 0
+  #served = 0
+  readonly #phases: Array<{ phase: DrainPhase, at: number }> = []
+  readonly #stragglers: Straggler[] = []
+  readonly #connections: DrainReport['connections'] = {
+    total: 0, 'peer-closed': 0, 'half-closed': 0, 'timed-out': 0, cut: 0, 'handed-over': 0, destroyed: 0
+  }
+
+  constructor (clock: Clock) {
+    this.#clock = clock
+  }
+
+  begin (reason: string, open: number): void {
+    this.#running = true
+    this.#reason = reason
+    this.#startedAt = new Date().toISOString()
+    this.#began = this.#clock.now()
+    this.#connections.total = open
+  }
+
+  get elapsed (): number {
+    return Math.round(this.#clock.now() - this.#began)
+  }
+
+  enter (phase: DrainPhase): void {
+    this.#phases.push({ phase, at: this.elapsed })
+  }
+
+  accepted (): void {
+    this.#connections.total++
+  }
+
+  served (): void {
+    this.#served++
+  }
+
+  /** A connection is being given up; called while its socket can still be asked. */
+  straggler (connection: Connection, outcome: ConnectionOutcome): void {
+    if (!this.#running) return
+    const { remoteAddress, remotePort } = connection.transport
+    this.#stragglers.push({
+      remoteAddress: remoteAddress ?? null,
+      remotePort: remotePort ?? null,
+      ...connection.currentRequest(),
+      age: Math.round(this.#clock.now() - connection.openedAt),
+      state: connection.state,
+      outcome
+    })
+  }
+
+  /** A connection has closed. */
+  ended ({ outcome }: Connection): void {
+    if (this.#running && outcome !== null) this.#connections[outcome]++
+  }
+
+  report (): DrainReport {
+    const duration = this.elapsed
+    return {
+      reason: this.#reason,
+      startedAt: this.#startedAt,
+      duration,
+      phases: this.#phases.map(({ phase, at }, i) => ({
+        phase, at, duration: (this.#phases[i + 1]?.at ?? duration) - at
+      })),
+      connections: { ...this.#connections },
+      requests: { served: this.#served },
+      stragglers: [...this.#stragglers]
+    }
+  }
+}

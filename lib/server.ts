@@ -1,0 +1,65 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerHttp2Session } from 'node:http2'
+import type { Server, Socket } from 'node:net'
+
+export interface HttpServer extends Server {
+  httpAllowHalfOpen?: boolean
+  maxRequestsPerSocket?: number | null
+}
+
+export interface ServerEvents {
+  opened (socket: Socket): void
+  secured (socket: Socket): void
+  sessionOpened (session: ServerHttp2Session): void
+  /** Nothing happened for as long as the server allows, and nobody else decides what that means. */
+  timedOut (socket: Socket): void
+  /** Somebody is about to answer a request that could not be parsed, and then to destroy the socket. */
+  broken (socket: Socket): void
+}
+
+/** Hears of every connection of one server, and takes over the closes that Node would do abruptly. */
+export function watchServer (server: HttpServer, events: ServerEvents): void {
+  // First in line, so that the socket is known when an HTTP/2 server makes a session of it.
+  server.prependListener('connection', events.opened)
+  server.prependListener('secureConnection', events.secured)
+  server.on('session', events.sessionOpened)
+  if (!isHttp1(server)) return
+
+  // A client that half-closes after its request still gets the whole answer.
+  server.httpAllowHalfOpen = true
+  // Where somebody listens Node does not destroy the socket, at keepAliveTimeout for example.
+  server.on('timeout', socket => { if (server.listenerCount('timeout') === 1) events.timedOut(socket) })
+  // Where nobody listens Node gives an answer of its own; that stays so.
+  if (server.listenerCount('clientError') > 0) {
+    server.prependListener('clientError', (_error, socket) => events.broken(socket))
+  }
+  if (limitsRequests(server)) server.prependListener('request', closeAfterLastRequest)
+}
+
+/** Calls `retire` with every request that comes from now on, before anybody can answer it. */
+export function watchRequests (server: HttpServer, retire: (request: IncomingMessage, answer: ServerResponse) => void): void {
+  server.prependListener('request', retire)
+  if (!isHttp1(server)) return
+  if (server.listenerCount('checkContinue') > 0) server.prependListener('checkContinue', retire)
+  // Node refuses an unknown expectation without a word to anybody, and keeps the connection alive.
+  if (server.listenerCount('checkExpectation') === 0) server.on('checkExpectation', refuseExpectation)
+  server.prependListener('checkExpectation', retire)
+}
+
+function isHttp1 (server: HttpServer): boolean {
+  return 'httpAllowHalfOpen' in server
+}
+
+function limitsRequests ({ maxRequestsPerSocket: limit }: HttpServer): boolean {
+  return typeof limit === 'number' && limit > 0
+}
+
+// Node says `Connection: close` with the last answer, and then waits for the client to close.
+function closeAfterLastRequest (_request: IncomingMessage, answer: ServerResponse & { maxRequestsOnConnectionReached?: boolean }): void {
+  if (answer.maxRequestsOnConnectionReached === true) answer.shouldKeepAlive = false
+}
+
+function refuseExpectation (_request: IncomingMessage, answer: ServerResponse): void {
+  answer.writeHead(417)
+  answer.end()
+}

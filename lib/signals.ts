@@ -1,0 +1,88 @@
+import closeWithGrace from 'close-with-grace'
+import type { DrainSignal } from './options.ts'
+
+/** An app that has to be stopped before the process may end. */
+export interface Member {
+  signals: readonly DrainSignal[]
+  /** Drains and closes the app; true when nothing was cut. */
+  stop (reason: string): Promise<boolean>
+  /** Cuts what is left, now: the process ends right after this call. */
+  hardStop (): void
+  /** An error that nobody caught: it is why the app will be stopped. */
+  uncaught (error: unknown): void
+}
+
+/*
+ * One process has one set of signal handlers, whatever number of apps, and of copies of this package,
+ * it contains: they meet at a symbol of the global registry. The version is for what the copies tell each other.
+ */
+const meetingPoint = Symbol.for('fastify-drain.signals.v1')
+
+interface Club {
+  members: Set<Member>
+  installed: { uninstall (): void } | null
+  stopping: boolean
+}
+
+type Host = typeof process & { [meetingPoint]?: Club }
+
+const everySignal: DrainSignal[] = [
+  'SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGILL', 'SIGTRAP', 'SIGABRT', 'SIGBUS', 'SIGFPE', 'SIGSEGV', 'SIGUSR2', 'SIGTERM'
+]
+
+/**
+ * Stops this app, beside all others in the process, when a signal or an uncaught error comes, and then ends the
+ * process: 0 when no connection was cut, 1 otherwise, after an error, or on a second signal.
+ * The returned function takes the app out again.
+ */
+export function stopOnSignals (member: Member): () => void {
+  const club = clubOf(process as Host)
+  club.members.add(member)
+  install(club)
+  return () => {
+    club.members.delete(member)
+    install(club)
+  }
+}
+
+function clubOf (host: Host): Club {
+  host[meetingPoint] ??= { members: new Set(), installed: null, stopping: false }
+  return host[meetingPoint]
+}
+
+function install (club: Club): void {
+  // close-with-grace has its handlers for a second signal in place now; they stay until the process ends.
+  if (club.stopping) return
+  club.installed?.uninstall()
+  club.installed = null
+  if (club.members.size === 0) return
+
+  const wanted = new Set([...club.members].flatMap(({ signals }) => signals))
+  club.installed = closeWithGrace({
+    // Each app keeps its own deadline, and its own log.
+    delay: false,
+    logger: false,
+    skip: ['beforeExit', ...everySignal.filter(signal => !wanted.has(signal))],
+    onSecondSignal: () => hardStop(club),
+    onSecondError: error => {
+      for (const member of club.members) member.uncaught(error)
+      hardStop(club)
+    }
+  }, async ({ signal, err }) => {
+    club.stopping = true
+    await stopAll(club, signal ?? 'uncaught error', err)
+  })
+}
+
+// close-with-grace ends the process with 0 when this resolves, with 1 when it rejects or when there was an error.
+async function stopAll ({ members }: Club, reason: string, error?: unknown): Promise<void> {
+  if (error !== undefined) {
+    for (const member of members) member.uncaught(error)
+  }
+  const clean = await Promise.all([...members].map(member => member.stop(reason)))
+  if (clean.includes(false)) throw new Error('a connection was cut')
+}
+
+function hardStop ({ members }: Club): void {
+  for (const member of members) member.hardStop()
+}
