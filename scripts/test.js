@@ -1,0 +1,147 @@
+// The whole check, from a fresh clone: install, lint, types, build, package, then the suite on every Node line.
+//
+//   node scripts/test.js                  everything
+//   node scripts/test.js --node 22        the suite on one Node line only
+//   node scripts/test.js --only <file...> these test files only (with or without --node)
+//
+// The last line is `N passed, N failed`: the assertions of all lines; a failed step counts as one failure.
+import { createWriteStream, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { tapLines } from './tap-lines.js'
+import {
+  build, environmentOf, install, installSystemTools, needsBuild, needsInstall, nodeLine, nodeVersions, root, run, runTool
+} from './toolchain.js'
+
+// tap's coverage gate is enforced on the oldest line.
+const COVERAGE_LINE = '20'
+
+const { values, positionals } = parseArgs({
+  options: { node: { type: 'string' }, only: { type: 'boolean' } },
+  allowPositionals: true
+})
+const isCI = process.env.CI === 'true'
+const isPartial = values.node !== undefined || values.only === true
+
+let passed = 0
+let failed = 0
+
+try {
+  await main()
+} catch (error) {
+  failed++
+  console.error(error)
+}
+console.log(`${passed} passed, ${failed} failed`)
+process.exitCode = failed > 0 ? 1 : 0
+
+async function main () {
+  if (needsInstall() && !await step('install', () => install())) return
+  await checkSystemTools()
+
+  const majors = values.node ? [values.node] : Object.keys(nodeVersions)
+  const lines = resolveLines(majors)
+  if (!isPartial) {
+    // Two cores: what needs the build beside what does not.
+    await Promise.all([
+      inOrder([['lint', () => runTool('eslint', ['.'])], ['types', checkTypes]]),
+      inOrder([['build', build], ['publint', checkPackage], ['attw', () => runTool('attw', ['--pack', '.'])]])
+    ])
+  } else if (needsBuild()) {
+    await step('build', build)
+  }
+  await runSuites(await lines)
+}
+
+async function runSuites (lines) {
+  const usable = lines.filter(({ path }) => path)
+  for (const { major, error } of lines) {
+    if (error) complain(`Node ${major} cannot be installed: ${error}`, values.node !== undefined)
+  }
+  if (usable.length === 0 && !values.node) {
+    console.log(`The suite runs on the current Node ${process.versions.node} only.`)
+    usable.push({ major: COVERAGE_LINE, path: process.execPath })
+  }
+  for (const line of usable) await runSuite(line)
+}
+
+async function runSuite ({ major, path }) {
+  const started = performance.now()
+  const env = environmentOf(path)
+  const { output: version } = await run(path, ['--version'])
+  const title = `Node ${version.trim().slice(1)}`
+  console.log(`\n${title}`)
+
+  // The raw TAP stays, for a closer look at a failure.
+  mkdirSync(join(root, '.tap'), { recursive: true })
+  const raw = createWriteStream(join(root, '.tap', `node-${major}.tap`))
+  const report = tapLines(console.log)
+  const withCoverage = major === COVERAGE_LINE && !values.only
+  const { ok } = await run(path, [
+    join(root, 'node_modules', 'tap', 'dist', 'esm', 'run.mjs'), 'run', '--reporter=tap', '--no-color',
+    ...(withCoverage ? [] : ['--disable-coverage']),
+    ...positionals
+  ], {
+    env,
+    onStdout (text) {
+      raw.write(text)
+      report.write(text)
+    }
+  })
+  report.end()
+  raw.end()
+
+  const { pass, fail, skip, todo, complete } = report.totals
+  passed += pass
+  failed += fail
+  if (!ok && fail === 0) {
+    failed++
+    console.log(complete && withCoverage ? '  not ok  coverage is not complete' : '  not ok  tap ended early')
+  }
+  const others = `${skip ? `, ${skip} skipped` : ''}${todo ? `, ${todo} todo` : ''}`
+  console.log(`${ok ? 'ok' : 'not ok'}  ${title}: ${pass} passed, ${fail} failed${others}  ${since(started)}`)
+}
+
+function resolveLines (majors) {
+  return Promise.all(majors.map(async major => ({ major, ...await nodeLine(major) })))
+}
+
+async function checkSystemTools () {
+  for (const { command, debian } of await installSystemTools()) {
+    complain(`${command} is missing (Debian package ${debian}); the tests that need it cannot run`)
+  }
+}
+
+async function checkTypes () {
+  const compiled = await runTool('tsc', [])
+  return compiled.ok ? runTool('tstyche', []) : compiled
+}
+
+function checkPackage () {
+  return runTool('publint', ['run', '--strict', '.'])
+}
+
+/** Says what this machine lacks; in CI that is a failure. */
+function complain (message, isFailure = isCI) {
+  console.log(isFailure ? `not ok  ${message}` : message)
+  if (isFailure) failed++
+}
+
+async function inOrder (steps) {
+  for (const [title, action] of steps) await step(title, action)
+}
+
+async function step (title, action) {
+  const started = performance.now()
+  const { ok, output } = await action()
+  console.log(`${ok ? 'ok' : 'not ok'}  ${title}  ${since(started)}`)
+  if (!ok) {
+    failed++
+    console.log(output.trimEnd())
+  }
+  return ok
+}
+
+function since (started) {
+  return `${((performance.now() - started) / 1000).toFixed(1)} s`
+}

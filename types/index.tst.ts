@@ -1,0 +1,137 @@
+import Fastify, { type FastifyPluginAsync, type FastifyPluginCallback } from 'fastify'
+import type { Socket } from 'node:net'
+import { describe, expect, test } from 'tstyche'
+import drain, {
+  fastifyDrain,
+  type ConnectionCounts,
+  type ConnectionOutcome,
+  type ConnectionState,
+  type DrainPhase,
+  type DrainReport,
+  type FastifyDrain,
+  type FastifyDrainOptions
+} from '../index.ts'
+
+const app = Fastify()
+
+describe('the plugin', () => {
+  test('is the default export and a named one', () => {
+    expect(fastifyDrain).type.toBe<typeof drain>()
+    expect(drain).type.toBeAssignableTo<FastifyPluginAsync<FastifyDrainOptions> | FastifyPluginCallback<FastifyDrainOptions>>()
+  })
+
+  test('registers with and without options', () => {
+    expect(app.register).type.toBeCallableWith(drain)
+    expect(app.register).type.toBeCallableWith(drain, {})
+    expect(app.register).type.toBeCallableWith(drain, { idleGrace: 500, hardStop: 'reset' })
+  })
+
+  test('refuses wrong options', () => {
+    expect(app.register).type.not.toBeCallableWith(drain, { idleGrace: '1s' })
+    expect(app.register).type.not.toBeCallableWith(drain, { idelGrace: 500 })
+  })
+})
+
+describe('options', () => {
+  test('are all optional', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom({})
+  })
+
+  test('signals are names, or none', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ signals: Array<'SIGTERM' | 'SIGINT' | 'SIGUSR2'> }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ signals: readonly ['SIGTERM', 'SIGHUP'] }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ signals: false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ signals: true }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ signals: string[] }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ signals: ['SIGKILL'] }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ signals: 'SIGTERM' }>()
+  })
+
+  test('times are milliseconds', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{
+      shutdownDelay: number
+      idleGrace: number
+      closeSpread: number
+      peerCloseTimeout: number
+      lingerTimeout: number
+      lingerTime: number
+      hardStopAfter: number
+    }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ shutdownDelay: string }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ shutdownDelay: false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ idleGrace: string }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ closeSpread: string }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ peerCloseTimeout: string }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ lingerTimeout: string }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ lingerTime: string }>()
+  })
+
+  test('only the deadline can be turned off', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ hardStopAfter: false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ hardStopAfter: true }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ lingerTime: false }>()
+  })
+
+  test('a hard stop is one of two', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ hardStop: 'destroy' | 'reset' }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ hardStop: 'kill' }>()
+  })
+})
+
+describe('app.drain', () => {
+  test('is there on every instance', () => {
+    expect(app.drain).type.toBe<FastifyDrain>()
+  })
+
+  test('says where the drain is', () => {
+    expect(app.drain.phase).type.toBe<DrainPhase>()
+    expect<DrainPhase>().type.toBe<'serving' | 'lame-duck' | 'draining' | 'aborting' | 'closed'>()
+  })
+
+  test('has a signal for long answers', () => {
+    expect(app.drain.signal).type.toBe<AbortSignal>()
+  })
+
+  test('counts connections by state', () => {
+    expect<ConnectionState>().type.toBe<'new' | 'active' | 'idle' | 'upgraded' | 'lingering' | 'closed'>()
+    expect(app.drain.connections).type.toBe<ConnectionCounts>()
+    expect(app.drain.connections.idle).type.toBe<number>()
+    expect(app.drain.connections).type.not.toHaveProperty('busy')
+  })
+
+  test('begins with an optional reason', () => {
+    expect(app.drain.begin).type.toBeCallableWith()
+    expect(app.drain.begin).type.toBeCallableWith('deploy')
+    expect(app.drain.begin).type.not.toBeCallableWith(15)
+    expect(app.drain.begin()).type.toBe<Promise<DrainReport>>()
+  })
+
+  test('has a report in the end', () => {
+    expect(app.drain.report).type.toBe<DrainReport | null>()
+    expect<DrainReport['reason']>().type.toBe<string>()
+    expect<DrainReport['requests']['served']>().type.toBe<number>()
+  })
+
+  test('reports connections by outcome', () => {
+    expect<ConnectionOutcome>().type.toBeAssignableFrom<'peer-closed' | 'half-closed' | 'timed-out' | 'cut' | 'handed-over'>()
+    expect<DrainReport['connections']>().type.toBeAssignableTo<Record<ConnectionOutcome, number>>()
+  })
+
+  test('names the stragglers', () => {
+    expect<DrainReport['stragglers'][number]['outcome']>().type.toBe<ConnectionOutcome>()
+    expect<DrainReport['stragglers'][number]['state']>().type.toBe<ConnectionState>()
+  })
+
+  test('takes closers of upgraded sockets', () => {
+    const socket = {} as Socket
+    expect(app.drain.onUpgradeClose).type.toBeCallableWith(socket, () => {})
+    expect(app.drain.onUpgradeClose).type.not.toBeCallableWith(socket)
+    expect(app.drain.onUpgradeClose).type.not.toBeCallableWith(() => {})
+  })
+
+  test('is read, not written', () => {
+    expect<FastifyDrain>().type.not.toBeAssignableFrom<{}>()
+    // @ts-expect-error Cannot assign to 'phase' because it is a read-only property.
+    app.drain.phase = 'closed'
+  })
+})
