@@ -19,7 +19,7 @@ export interface FastifyDrain {
   readonly signal: AbortSignal
   /** How many connections are in each state now. Each reading looks at every connection. */
   readonly connections: ConnectionCounts
-  /** What the drain did; `null` until it is over. */
+  /** What the drain did; `null` until no connection is left. It is there when onClose hooks run. */
   readonly report: DrainReport | null
   /**
    * Begins a drain, and closes the app; resolves with the report when Fastify is closed.
@@ -67,9 +67,8 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   })
   app.addHook('onClose', async () => {
     endWatch()
-    // An app that was closed before it was ready has had no drain.
+    // An app that is closed before it is ready has had no drain yet.
     await drain.drained('app.close()')
-    drain.finish()
     leaveSignals()
   })
 

@@ -8,7 +8,7 @@ import * as http1 from './protocols/http1.ts'
 import * as http2 from './protocols/http2.ts'
 
 /**
- * - `new`: no byte has come yet; leaves with the first one.
+ * - `new`: no byte has come yet, or the TLS handshake is not over; leaves with the first byte of HTTP.
  * - `active`: a request or stream is open, a half-received head included; leaves with the end of the answer.
  * - `idle`: between requests.
  * - `upgraded`: WebSocket, CONNECT: no longer HTTP.
@@ -54,20 +54,23 @@ export class Connection {
   session: ServerHttp2Session | null = null
   outcome: ConnectionOutcome | null = null
   readonly #env: ConnectionEnv
+  #handshaking: boolean
   #bytesBefore = 0
   #leaving = false
   #halfClosed = false
   #retiring: ServerResponse | null = null
 
-  constructor (transport: Socket, env: ConnectionEnv) {
+  constructor (transport: Socket, env: ConnectionEnv, { handshake = false } = {}) {
     this.transport = this.socket = transport
     this.#env = env
+    this.#handshaking = handshake
     this.openedAt = env.clock.now()
   }
 
   /** The TLS handshake is done. */
   secured (socket: Socket): void {
     this.socket = socket
+    this.#handshaking = false
     this.#bytesBefore = socket.bytesRead
   }
 
@@ -79,6 +82,7 @@ export class Connection {
   }
 
   #protocolState (): ConnectionState {
+    if (this.#handshaking) return 'new'
     if (this.session !== null) return http2.stateOf(this.session)
     if (http1.isHttp1(this.socket)) return http1.stateOf(this.socket)
     return 'idle'
@@ -111,6 +115,11 @@ export class Connection {
     })
   }
 
+  /** The peer's FIN has arrived. */
+  peerEnded (): void {
+    if (http1.isEventStream(this.socket)) this.socket.end()
+  }
+
   /** Node has written the last answer and wants to close. */
   answered (): void {
     // During a drain retireWith() hears of the same answer's end, and knows how it ended.
@@ -122,7 +131,8 @@ export class Connection {
     if (this.#leaving || this.socket.destroyed) return
     this.#leaving = true
     if (this.session !== null) return http2.close(this.session)
-    http1.discardInput(this.socket)
+    // During a TLS handshake the input belongs to OpenSSL.
+    if (!this.#handshaking) http1.discardInput(this.socket)
     lingeringClose(this.socket, {
       peerCloseTimeout,
       times: this.#env.times,
@@ -183,7 +193,7 @@ export class Connection {
 
   /** The transport has closed. */
   closed (): void {
-    this.outcome ??= this.#halfClosed ? 'half-closed' : closedByPeer(this.transport) ? 'peer-closed' : 'destroyed'
+    this.outcome ??= this.#halfClosed ? 'half-closed' : closedByPeer(this.socket) ? 'peer-closed' : 'destroyed'
   }
 }
 

@@ -5,7 +5,7 @@ import type { Clock } from './clock.ts'
 import { Connection, type ConnectionEnv, type ConnectionState, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
 import type { LingerTimes } from './lingering-close.ts'
-import { closeListeners } from './listen/close-listeners.ts'
+import { closeListeners, stopListening } from './listen/close-listeners.ts'
 import * as http2 from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
 import { watchRequests, watchServer, type HttpServer } from './server.ts'
@@ -50,6 +50,7 @@ export class Connections {
 
   // One function for all sockets: a closure each would cost more memory than all the rest.
   readonly #onSocketClose: (this: Socket) => void
+  readonly #onPeerEnd: (this: Socket) => void
   readonly #destroySoon: (this: Socket) => void
 
   constructor (clock: Clock, times: LingerTimes, events: ConnectionsEvents) {
@@ -58,6 +59,7 @@ export class Connections {
     this.#events = events
     this.#idleCloser = new IdleCloser(clock)
     this.#onSocketClose = function () { connections.#closed(this) }
+    this.#onPeerEnd = function () { connections.#find(this)?.peerEnded() }
     this.#destroySoon = function () { connections.#find(this)?.answered() }
   }
 
@@ -82,7 +84,7 @@ export class Connections {
     if (this.#servers.has(server)) return
     this.#servers.add(server)
     watchServer(server, {
-      opened: socket => this.#opened(socket),
+      opened: (socket, handshake) => this.#opened(socket, handshake),
       secured: socket => this.#secured(socket),
       sessionOpened: session => this.#sessionOpened(session),
       timedOut: socket => this.#find(socket)?.timedOut(),
@@ -91,24 +93,30 @@ export class Connections {
     if (this.#retirement !== null) this.#retireRequests(server, this.#retirement)
   }
 
-  #opened (transport: Socket): void {
-    const connection = new Connection(transport, this.#env)
+  #opened (transport: Socket, handshake: boolean): void {
+    const connection = new Connection(transport, this.#env, { handshake })
     this.#accepted++
     this.#newest = connection
     this.#open.set(transport, connection)
     transport.on('close', this.#onSocketClose)
-    // Node's HTTP server calls this, and nothing else does, to close after the last answer.
-    transport.destroySoon = this.#destroySoon
+    this.#guard(transport)
     if (this.#retirement !== null) this.#events.onLate()
     if (this.#closingIdle) this.#idleCloser.add(connection, this.#idleUntil(connection))
   }
 
   #secured (socket: Socket): void {
     const connection = this.#find(socket)
-    if (connection === undefined) return this.#opened(socket)
+    if (connection === undefined) return this.#opened(socket, false)
     this.#newest = connection
     connection.secured(socket)
+    this.#guard(socket)
+  }
+
+  #guard (socket: Socket): void {
+    // Node's HTTP server calls this, and nothing else does, to close after the last answer.
     socket.destroySoon = this.#destroySoon
+    // Before Node's own listener, which would wait for the end of the answer.
+    socket.prependListener('end', this.#onPeerEnd)
   }
 
   // Node makes the session while it emits the event that has just told us of the socket.
@@ -170,9 +178,10 @@ export class Connections {
     return Math.max(openedAt, this.#retiredAt) + this.#plan.idleGrace
   }
 
-  /** Cuts whatever is left; `onCut` sees each connection as it was. */
+  /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
   cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
     this.#idleCloser.stop()
+    stopListening(this.#servers)
     for (const connection of [...this.#open.values()]) {
       onCut(connection)
       connection.cut(how)

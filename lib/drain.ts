@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { Duplex } from 'node:stream'
 import type { Clock } from './clock.ts'
 import { Connections, type RetirementPlan } from './connections.ts'
@@ -31,9 +32,10 @@ export class Drain {
   #phase: DrainPhase = 'serving'
   #reason = ''
   #report: DrainReport | null = null
-  #drained: Promise<void> | null = null
+  #drained: Promise<DrainReport> | null = null
   #closed: Promise<DrainReport> | null = null
   #gaveUpOnHooks = false
+  #isHardStopped = false
   #onHardStop = () => {}
   readonly #hardStopped = new Promise<void>(resolve => { this.#onHardStop = resolve })
 
@@ -41,6 +43,8 @@ export class Drain {
     this.#settings = settings
     this.#clock = clock
     this.#closeApp = closeApp
+    // Every long answer listens to it; their number is no leak.
+    setMaxListeners(0, this.signal)
     this.#ledger = new Ledger(clock)
     this.#progress = new Progress(log, clock)
     this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
@@ -72,7 +76,7 @@ export class Drain {
     await this.#drained
   }
 
-  async #drain (reason: string): Promise<void> {
+  async #drain (reason: string): Promise<DrainReport> {
     const { connections } = this
     const { shutdownDelay, hardStopAfter } = this.#settings
     this.#reason = reason
@@ -85,21 +89,28 @@ export class Drain {
     this.#controller.abort(new errors.Draining(reason))
     if (connections.listening) await this.#orHardStop(this.#wait(shutdownDelay))
 
-    this.#enter('draining')
-    this.#closers.closeAll()
-    await this.#orHardStop(connections.close())
-    await this.#orHardStop(connections.empty())
+    if (!this.#isHardStopped) {
+      this.#enter('draining')
+      this.#closers.closeAll()
+      await this.#orHardStop(connections.close().then(() => connections.empty()))
+    }
 
     cancelDeadline()
     // Empty unless it was a hard stop: then every connection has been told to go, and does so at once.
     await connections.empty()
     this.#progress.end()
+
+    this.#enter('closed')
+    const report = this.#ledger.report()
+    this.#report = report
+    this.#progress.summary(report)
+    return report
   }
 
-  async #close (drained: Promise<void>): Promise<DrainReport> {
-    await drained
+  async #close (drained: Promise<DrainReport>): Promise<DrainReport> {
+    const report = await drained
     await this.#boundedByDeadline(this.#closeApp())
-    return this.finish()
+    return report
   }
 
   /** For a process that ends: drains, closes, and tells whether all went well. */
@@ -115,22 +126,11 @@ export class Drain {
 
   /** The deadline, or a second signal: cuts what is left, now. */
   hardStop (): void {
-    if (this.#phase === 'aborting' || this.#phase === 'closed') return
-    if (this.connections.size > 0) {
-      this.#enter('aborting')
-      this.connections.cut(this.#settings.hardStop, connection => this.#ledger.straggler(connection, 'cut'))
-    }
+    if (this.#isHardStopped || this.#phase === 'closed') return
+    this.#isHardStopped = true
+    if (this.connections.size > 0) this.#enter('aborting')
+    this.connections.cut(this.#settings.hardStop, connection => this.#ledger.straggler(connection, 'cut'))
     this.#onHardStop()
-  }
-
-  /** Fastify is closed. */
-  finish (): DrainReport {
-    if (this.#report === null) {
-      this.#enter('closed')
-      this.#report = this.#ledger.report()
-      this.#progress.summary(this.#report)
-    }
-    return this.#report
   }
 
   /** @throws FST_DRAIN_INVALID_CLOSER */

@@ -6,7 +6,7 @@ import type { Connection, ConnectionOutcome, ConnectionState } from './connectio
  * - `lame-duck`: readiness fails; everything is served, and every answer is the last of its connection.
  * - `draining`: the listener is closed; idle connections are closed, busy ones finish.
  * - `aborting`: the deadline has passed; what is left is cut. Skipped when nothing is left.
- * - `closed`: Fastify is closed.
+ * - `closed`: no connection is left; Fastify's own close() runs, with the app's onClose hooks, or has run.
  */
 export type DrainPhase = 'serving' | 'lame-duck' | 'draining' | 'aborting' | 'closed'
 
@@ -32,7 +32,7 @@ export interface DrainReport {
   reason: string
   /** Wall-clock time at which the drain began, ISO 8601. */
   startedAt: string
-  /** From the beginning of the drain until Fastify was closed. */
+  /** From the beginning of the drain until the last connection was closed. */
   duration: number
   phases: Array<{ phase: DrainPhase, at: number, duration: number }>
   connections: { total: number } & Record<ConnectionOutcome, number>

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Server, Socket } from 'node:net'
+import { Server as TlsServer } from 'node:tls'
 
 export interface HttpServer extends Server {
   httpAllowHalfOpen?: boolean
@@ -8,7 +9,8 @@ export interface HttpServer extends Server {
 }
 
 export interface ServerEvents {
-  opened (socket: Socket): void
+  /** A connection was accepted; `handshake`: it begins with that of TLS. */
+  opened (socket: Socket, handshake: boolean): void
   secured (socket: Socket): void
   sessionOpened (session: ServerHttp2Session): void
   /** Nothing happened for as long as the server allows, and nobody else decides what that means. */
@@ -20,7 +22,8 @@ export interface ServerEvents {
 /** Hears of every connection of one server, and takes over the closes that Node would do abruptly. */
 export function watchServer (server: HttpServer, events: ServerEvents): void {
   // First in line, so that the socket is known when an HTTP/2 server makes a session of it.
-  server.prependListener('connection', events.opened)
+  const handshake = server instanceof TlsServer
+  server.prependListener('connection', socket => events.opened(socket, handshake))
   server.prependListener('secureConnection', events.secured)
   server.on('session', events.sessionOpened)
   if (!isHttp1(server)) return

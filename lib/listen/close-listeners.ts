@@ -14,6 +14,11 @@ const turnsAtMost = 100
  */
 export async function closeListeners (servers: Iterable<Server>, accepted: () => number, clock: Clock): Promise<void> {
   await quietTurn(accepted, clock)
+  stopListening(servers)
+}
+
+/** Stops listening now. */
+export function stopListening (servers: Iterable<Server>): void {
   for (const server of servers) {
     keepIdleConnections(server)
     // Not http.Server's own close(), which destroys idle connections, requests in the kernel's buffer included.

@@ -1,27 +1,45 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import type { Server } from 'node:net'
 
-interface ListenMessage {
-  server: Server
-  options: object
-}
-
 // Fastify copies the options of app.listen() for the second server that it makes for `localhost`, this mark with them.
 const owner = Symbol('fastify-drain.owner')
+
+interface ListenMessage {
+  server: Server
+  options: { [owner]?: symbol }
+}
+
+interface Watch {
+  main: Server
+  id: symbol
+  onListen (server: Server): void
+}
 
 /**
  * Calls `onListen` with every server of an app when it begins to listen, before it can accept anything:
  * its main server, and the one that `localhost` adds, which Fastify tells nobody about.
- * The returned function ends it.
+ * The returned function ends it; an app that never listens and is forgotten without being closed can be collected,
+ * as long as nothing but the app holds on to that function.
  */
 export function watchListen (main: Server, onListen: (server: Server) => void): () => void {
-  const id = Symbol('app')
-  const asyncStart = (message: unknown): void => {
-    const { server, options } = message as ListenMessage & { options: { [owner]?: symbol } }
-    if (server === main) options[owner] = id
-    if (options[owner] === id) onListen(server)
+  const watch: Watch = { main, onListen, id: Symbol('app') }
+  const unsubscribe = subscribe(new WeakRef(watch))
+  return () => {
+    watch.onListen = () => {}
+    unsubscribe()
   }
-  const channel = tracingChannel('net.server.listen')
-  channel.asyncStart.subscribe(asyncStart)
-  return () => { channel.asyncStart.unsubscribe(asyncStart) }
+}
+
+function subscribe (ref: WeakRef<Watch>): () => void {
+  const { asyncStart } = tracingChannel('net.server.listen')
+  const listening = (message: unknown): void => {
+    const watch = ref.deref()
+    if (watch === undefined) return unsubscribe()
+    const { server, options } = message as ListenMessage
+    if (server === watch.main) options[owner] = watch.id
+    if (options[owner] === watch.id) watch.onListen(server)
+  }
+  const unsubscribe = (): void => { asyncStart.unsubscribe(listening) }
+  asyncStart.subscribe(listening)
+  return unsubscribe
 }

@@ -15,7 +15,7 @@ interface Parser {
 
 interface HttpSocket extends Socket {
   parser?: Parser | null
-  _httpMessage?: ServerResponse | null
+  _httpMessage?: Answer | null
   _handle?: { reading?: boolean, readStart? (): number, readStop? (): number } | null
 }
 
@@ -68,6 +68,15 @@ export function describe (socket: Socket): { method: string | null, route: strin
 // Query strings carry secrets, and reports are kept.
 function pathOf (url: string | undefined): string | null {
   return url?.split('?', 1)[0] ?? null
+}
+
+/**
+ * Whether the answer under way is an event stream. Its reader never half-closes: a FIN means that it is gone,
+ * and the handler, which may have nothing to write for a long time, must hear of it.
+ */
+export function isEventStream (socket: Socket): boolean {
+  const head = (socket as HttpSocket)._httpMessage?._header
+  return typeof head === 'string' && /\r\ncontent-type: *text\/event-stream/i.test(head)
 }
 
 /**
