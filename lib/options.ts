@@ -147,7 +147,7 @@ export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessE
   }
   const resolved = settings as unknown as Settings
   if (given.shutdownDelay === undefined && env['KUBERNETES_SERVICE_HOST'] !== undefined) {
-    resolved.shutdownDelay = Math.min(kubernetesShutdownDelay, Math.floor(halfOf(resolved.hardStopAfter)))
+    resolved.shutdownDelay = Math.min(kubernetesShutdownDelay, halfOf(resolved.hardStopAfter))
   }
   refuseImpossible(resolved)
   return resolved
@@ -161,11 +161,17 @@ function refuseUnknown (given: FastifyDrainOptions): void {
   }
 }
 
-function refuseImpossible ({ shutdownDelay, hardStopAfter }: Settings): void {
-  if (hardStopAfter === false || shutdownDelay < hardStopAfter) return
-  throw new errors.ImpossibleTimes('shutdownDelay', `${shutdownDelay} ms`, `${hardStopAfter} ms`, 'less than hardStopAfter')
+function refuseImpossible ({ shutdownDelay, closeSpread, hardStopAfter }: Settings): void {
+  if (hardStopAfter === false) return
+  const deadline = `${hardStopAfter} ms`
+  if (shutdownDelay >= hardStopAfter) {
+    throw new errors.ImpossibleTimes('shutdownDelay', `${shutdownDelay} ms`, deadline, 'less than hardStopAfter')
+  }
+  if (shutdownDelay + closeSpread >= hardStopAfter) {
+    throw new errors.ImpossibleTimes('closeSpread', `${closeSpread} ms`, deadline, `less than hardStopAfter - shutdownDelay, ${hardStopAfter - shutdownDelay} ms`)
+  }
 }
 
 function halfOf (hardStopAfter: number | false): number {
-  return hardStopAfter === false ? Infinity : hardStopAfter / 2
+  return hardStopAfter === false ? Infinity : Math.floor(hardStopAfter / 2)
 }
