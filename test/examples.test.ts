@@ -1,0 +1,64 @@
+import t from 'tap'
+import { readFile } from 'node:fs/promises'
+import { startProcess, type StartedProcess } from './helpers/process.ts'
+import { rawClient, request } from './helpers/raw-client.ts'
+
+/** Starts an example on a free port. */
+async function start (t: { teardown (fn: () => unknown): void }, name: string): Promise<{ example: StartedProcess, to: { host: string, port: number } }> {
+  const example = startProcess(t, new URL(`../examples/${name}`, import.meta.url), { env: { PORT: '0' } })
+  const line = await lineWith(example, 'Server listening at')
+  const { hostname, port } = new URL(/http:[^"]+/.exec(line)?.[0] ?? '')
+  return { example, to: { host: hostname, port: Number(port) } }
+}
+
+function lineWith (example: StartedProcess, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const look = (): void => {
+      const line = example.lines.find(line => line.includes(text))
+      if (line !== undefined) resolve(line)
+    }
+    look()
+    example.child.stdout?.on('data', look)
+    example.exited.then(() => { look(); reject(new Error(`no line with ${text}\n${example.lines.join('\n')}\n${example.stderr}`)) })
+  })
+}
+
+t.test('examples/basic.ts answers a slow request after SIGTERM, and exits with 0', async t => {
+  const { example, to } = await start(t, 'basic.ts')
+  const client = await rawClient(t, to)
+  client.write(request('/'))
+  await client.until(/world/)
+  client.write(request('/slow'))
+  // The request has been read when another one on a second connection is answered.
+  const second = await rawClient(t, to)
+  second.write(request('/'))
+  await second.until(/world/)
+  example.child.kill('SIGTERM')
+  await client.until(/"slow":true/)
+  t.match(client.received, /connection: close/i)
+  client.halfClose()
+  second.halfClose()
+  t.match(await example.exited, { code: 0, signal: null })
+})
+
+t.test('examples/shutdown.ts fails its readiness, ends its event stream and leaves a report', async t => {
+  const { example, to } = await start(t, 'shutdown.ts')
+  const events = await rawClient(t, to)
+  events.write(request('/events'))
+  await events.until(/data: \d+/)
+  const before = await rawClient(t, to)
+  before.write(request('/ready'))
+  t.match(await before.until(/"phase":"serving".*}/), /^HTTP\/1.1 200 /)
+
+  example.child.kill('SIGTERM')
+  await events.until(/event: bye/)
+  const during = await rawClient(t, to)
+  during.write(request('/ready'))
+  t.match(await during.until(/"phase":"lame-duck".*}/), /^HTTP\/1.1 503 /, 'new connections are served in the lame duck')
+  for (const client of [events, before, during]) client.halfClose()
+
+  t.match(await example.exited, { code: 0, signal: null })
+  const line = await lineWith(example, 'the report is in')
+  const report = JSON.parse(await readFile(/is in (\S+\.json)/.exec(line)?.[1] ?? '', 'utf8'))
+  t.match(report, { reason: 'SIGTERM', connections: { total: 3, cut: 0 } })
+})
