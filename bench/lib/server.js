@@ -1,0 +1,32 @@
+// A server process: it inherits the listening socket as descriptor 3 and takes its orders over IPC.
+import { buildApp } from './app.js'
+import { answerOrders } from './orders.js'
+
+const [variant, work] = process.argv.slice(2)
+const app = buildApp(Number(work))
+
+answerOrders({ load, listen, cpu: () => process.cpuUsage(), heap })
+// Until it listens, only this keeps the process alive: the channel must not be what holds a drained server.
+const awake = setInterval(() => {}, 60_000)
+process.channel.unref()
+
+async function load () {
+  const { install } = await import(`../variants/${variant}.js`)
+  await install(app)
+  await app.ready()
+}
+
+async function listen () {
+  // Without a host Fastify would listen on a second server for the other address of localhost.
+  await app.listen({ fd: 3, host: '127.0.0.1' })
+  clearInterval(awake)
+}
+
+async function heap () {
+  for (let i = 0; i < 5; i++) {
+    globalThis.gc()
+    // What one collection only marks as free, a turn of the loop lets go.
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  return process.memoryUsage().heapUsed
+}

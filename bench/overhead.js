@@ -1,0 +1,90 @@
+import { availableParallelism, loadavg } from 'node:os'
+
+import { measurePair } from './lib/cpu-pair.js'
+import { readFlags } from './lib/flags.js'
+import { measureHeap } from './lib/heap-per-connection.js'
+import { startLoadProcess } from './lib/load-process.js'
+import { run } from './lib/main.js'
+import { openResultsFile } from './lib/results-file.js'
+import { bootstrapMedian, median, quantile } from './lib/stats.js'
+
+await run(async () => {
+  const flags = readFlags('What the plugin costs while nothing is being shut down: server CPU per request and heap per idle connection.', {
+    pairs: { type: 'number', min: 1, max: 1000, default: 40, what: 'pairs of server processes, without and with the plugin' },
+    requests: { type: 'number', min: 2, max: 1_000_000, default: 30_000, what: 'measured requests to each server of a pair' },
+    rounds: { type: 'number', min: 0, max: 100, default: 5, what: 'rounds of the heap measurement' },
+    connections: { type: 'number', min: 1, max: 10_000, default: 2000, what: 'idle connections in the heap measurement' },
+    control: { type: 'boolean', default: false, what: 'compare bare Fastify with itself: shows the noise of this machine' },
+    json: { type: 'text', what: 'file to write every single result to' }
+  })
+
+  const variants = ['bare', flags.control ? 'bare' : 'fastify-drain']
+  const writeResults = await openResultsFile(flags.json)
+  warnIfBusy()
+  const load = startLoadProcess()
+  try {
+    const cpu = await measureCpu(variants, flags, load)
+    const heap = await measureHeaps(variants, flags, load)
+    await writeResults({ flags, variants, cpu, heap })
+  } finally {
+    load.end()
+  }
+})
+
+function warnIfBusy () {
+  const [load] = loadavg()
+  const processors = availableParallelism()
+  if (load > processors / 2) {
+    console.log(`The load average is ${load.toFixed(1)} on ${processors} processors: other work will widen the spread.\n`)
+  }
+}
+
+async function measureCpu ([without, withPlugin], { pairs, requests }, load) {
+  console.log(`Server CPU per request, ${requests} requests to each server of a pair: ${without}, ${withPlugin}`)
+  const results = []
+  for (let i = 0; i < pairs; i++) {
+    const result = await measureOne(without, withPlugin, requests, load, i % 2 === 1)
+    results.push(result)
+    console.log(`[${i + 1}/${pairs}] ${result.bare.toFixed(2)} us, ${result.plugin.toFixed(2)} us, ${percent(result.ratio)}`)
+  }
+
+  const ratios = results.map(result => result.ratio)
+  const summary = {
+    bare: median(results.map(result => result.bare)),
+    plugin: median(results.map(result => result.plugin)),
+    ratio: median(ratios),
+    quartiles: [quantile(ratios, 0.25), quantile(ratios, 0.75)],
+    interval: bootstrapMedian(ratios)
+  }
+  console.log(`\nCPU per request: ${summary.bare.toFixed(2)} us without, ${summary.plugin.toFixed(2)} us with (medians)`)
+  console.log(`Median of the pairs: ${percent(summary.ratio)}, quartiles ${summary.quartiles.map(percent).join(' to ')}, ` +
+    `95 % interval of the median ${summary.interval.map(percent).join(' to ')}\n`)
+  return { ...summary, pairs: results }
+}
+
+// In every other pair the plugin's server is the first.
+async function measureOne (without, withPlugin, requests, load, swapped) {
+  const { first, second, ratio } = await measurePair(swapped ? [withPlugin, without] : [without, withPlugin], requests, load)
+  return swapped ? { bare: second, plugin: first, ratio: 1 / ratio } : { bare: first, plugin: second, ratio }
+}
+
+async function measureHeaps ([without, withPlugin], { rounds, connections }, load) {
+  if (rounds === 0) return null
+  const results = []
+  for (let i = 0; i < rounds; i++) {
+    const bare = await measureHeap(without, connections, load)
+    const plugin = await measureHeap(withPlugin, connections, load)
+    results.push({ bare, plugin, difference: plugin - bare })
+    console.log(`[${i + 1}/${rounds}] heap per idle connection: ${bare.toFixed(0)} bytes, ${plugin.toFixed(0)} bytes`)
+  }
+
+  const difference = median(results.map(result => result.difference))
+  console.log(`\nHeap per idle connection, ${connections} connections: ${median(results.map(result => result.bare)).toFixed(0)} bytes without, ` +
+    `${median(results.map(result => result.plugin)).toFixed(0)} bytes with; median of the differences ${difference.toFixed(0)} bytes`)
+  return { difference, rounds: results }
+}
+
+function percent (ratio) {
+  const value = (ratio - 1) * 100
+  return `${value < 0 ? '' : '+'}${value.toFixed(2)} %`
+}
