@@ -60,11 +60,11 @@ export class Connection {
   #halfClosed = false
   #retiring: ServerResponse | null = null
 
-  constructor (transport: Socket, env: ConnectionEnv, { handshake = false } = {}) {
+  constructor (transport: Socket, openedAt: number, env: ConnectionEnv, { handshake = false } = {}) {
     this.transport = this.socket = transport
+    this.openedAt = openedAt
     this.#env = env
     this.#handshaking = handshake
-    this.openedAt = env.clock.now()
   }
 
   /** The TLS handshake is done. */
@@ -113,11 +113,6 @@ export class Connection {
       if (end === 'keeps-alive') return onIdle(this)
       this.leave(end === 'ended-by-fin' ? 0 : peerCloseTimeout)
     })
-  }
-
-  /** The peer's FIN has arrived. */
-  peerEnded (): void {
-    if (http1.isEventStream(this.socket)) this.socket.end()
   }
 
   /** Node has written the last answer and wants to close. */

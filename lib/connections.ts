@@ -6,6 +6,7 @@ import { Connection, type ConnectionEnv, type ConnectionState, type Retirement }
 import { IdleCloser } from './idle-closer.ts'
 import type { LingerTimes } from './lingering-close.ts'
 import { closeListeners, stopListening } from './listen/close-listeners.ts'
+import * as http1 from './protocols/http1.ts'
 import * as http2 from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
 import { watchRequests, watchServer, type HttpServer } from './server.ts'
@@ -38,10 +39,11 @@ export class Connections {
   readonly #env: ConnectionEnv
   readonly #events: ConnectionsEvents
   readonly #servers = new Set<HttpServer>()
-  readonly #open = new Map<Socket, Connection>()
+  // Until more has to be remembered of a connection than when it came, it costs no object.
+  readonly #open = new Map<Socket, Connection | number>()
   readonly #idleCloser: IdleCloser
   #accepted = 0
-  #newest: Connection | null = null
+  #newest: Socket | null = null
   #retirement: Retirement | null = null
   #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0 }
   #retiredAt = 0
@@ -50,7 +52,6 @@ export class Connections {
 
   // One function for all sockets: a closure each would cost more memory than all the rest.
   readonly #onSocketClose: (this: Socket) => void
-  readonly #onPeerEnd: (this: Socket) => void
   readonly #destroySoon: (this: Socket) => void
 
   constructor (clock: Clock, times: LingerTimes, events: ConnectionsEvents) {
@@ -59,7 +60,6 @@ export class Connections {
     this.#events = events
     this.#idleCloser = new IdleCloser(clock)
     this.#onSocketClose = function () { connections.#closed(this) }
-    this.#onPeerEnd = function () { connections.#find(this)?.peerEnded() }
     this.#destroySoon = function () { connections.#find(this)?.answered() }
   }
 
@@ -73,7 +73,8 @@ export class Connections {
 
   counts (): ConnectionCounts {
     const counts: ConnectionCounts = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
-    for (const { state } of this.#open.values()) {
+    for (const [transport, known] of this.#open) {
+      const { state } = this.#connection(transport, known)
       if (state !== 'closed') counts[state]++
     }
     return counts
@@ -94,20 +95,20 @@ export class Connections {
   }
 
   #opened (transport: Socket, handshake: boolean): void {
-    const connection = new Connection(transport, this.#env, { handshake })
+    const openedAt = Math.round(this.#env.clock.now())
     this.#accepted++
-    this.#newest = connection
-    this.#open.set(transport, connection)
+    this.#newest = transport
+    this.#open.set(transport, handshake ? new Connection(transport, openedAt, this.#env, { handshake }) : openedAt)
     transport.on('close', this.#onSocketClose)
     this.#guard(transport)
     if (this.#retirement !== null) this.#events.onLate()
-    if (this.#closingIdle) this.#idleCloser.add(connection, this.#idleUntil(connection))
+    if (this.#closingIdle) this.#closeWhenIdle(this.#keep(transport))
   }
 
   #secured (socket: Socket): void {
     const connection = this.#find(socket)
     if (connection === undefined) return this.#opened(socket, false)
-    this.#newest = connection
+    this.#newest = connection.transport
     connection.secured(socket)
     this.#guard(socket)
   }
@@ -115,29 +116,48 @@ export class Connections {
   #guard (socket: Socket): void {
     // Node's HTTP server calls this, and nothing else does, to close after the last answer.
     socket.destroySoon = this.#destroySoon
-    // Before Node's own listener, which would wait for the end of the answer.
-    socket.prependListener('end', this.#onPeerEnd)
+    // And this when the peer has half-closed.
+    socket.end = http1.endAfterAnswers
   }
 
   // Node makes the session while it emits the event that has just told us of the socket.
   #sessionOpened (session: ServerHttp2Session): void {
-    if (this.#newest === null) return
-    this.#newest.session = session
+    const connection = this.#newest === null ? undefined : this.#find(this.#newest)
+    if (connection === undefined) return
+    connection.session = session
     http2.watchSession(session)
   }
 
   #closed (transport: Socket): void {
-    const connection = this.#open.get(transport)
-    if (connection === undefined) return
+    const known = this.#open.get(transport)
+    if (known === undefined) return
     this.#open.delete(transport)
-    if (this.#newest === connection) this.#newest = null
-    connection.closed()
-    this.#events.onClosed(connection)
+    if (this.#newest === transport) this.#newest = null
+    if (this.#retirement !== null) {
+      const connection = this.#connection(transport, known)
+      connection.closed()
+      this.#events.onClosed(connection)
+    }
     if (this.size === 0) this.#onEmpty()
   }
 
   #find (socket: Socket): Connection | undefined {
-    return this.#open.get(transportOf(socket))
+    const transport = transportOf(socket)
+    return this.#open.has(transport) ? this.#keep(transport) : undefined
+  }
+
+  #keep (transport: Socket): Connection {
+    const connection = this.#connection(transport, this.#open.get(transport) as Connection | number)
+    this.#open.set(transport, connection)
+    return connection
+  }
+
+  #connection (transport: Socket, known: Connection | number): Connection {
+    return typeof known === 'number' ? new Connection(transport, known, this.#env) : known
+  }
+
+  #all (): Connection[] {
+    return [...this.#open.keys()].map(transport => this.#keep(transport))
   }
 
   /** From now on every answer is the last one of its connection. */
@@ -153,7 +173,7 @@ export class Connections {
       }
     }
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
-    for (const connection of this.#open.values()) connection.retire(this.#retirement)
+    for (const connection of this.#all()) connection.retire(this.#retirement)
   }
 
   #retireRequests (server: HttpServer, retirement: Retirement): void {
@@ -168,21 +188,22 @@ export class Connections {
     this.#closingIdle = true
     const step = this.#plan.closeSpread / Math.max(1, this.size)
     let offset = 0
-    for (const connection of this.#open.values()) {
-      this.#idleCloser.add(connection, this.#idleUntil(connection) + offset)
+    for (const connection of this.#all()) {
+      this.#closeWhenIdle(connection, offset)
       offset += step
     }
   }
 
-  #idleUntil ({ openedAt }: Connection): number {
-    return Math.max(openedAt, this.#retiredAt) + this.#plan.idleGrace
+  #closeWhenIdle (connection: Connection, offset = 0): void {
+    const idleSince = Math.max(connection.openedAt, this.#retiredAt)
+    this.#idleCloser.add(connection, idleSince + this.#plan.idleGrace + offset)
   }
 
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
   cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
     this.#idleCloser.stop()
     stopListening(this.#servers)
-    for (const connection of [...this.#open.values()]) {
+    for (const connection of this.#all()) {
       onCut(connection)
       connection.cut(how)
     }

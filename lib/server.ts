@@ -28,8 +28,6 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
   server.on('session', events.sessionOpened)
   if (!isHttp1(server)) return
 
-  // A client that half-closes after its request still gets the whole answer.
-  server.httpAllowHalfOpen = true
   // Where somebody listens Node does not destroy the socket, at keepAliveTimeout for example.
   server.on('timeout', socket => { if (server.listenerCount('timeout') === 1) events.timedOut(socket) })
   // Where nobody listens Node gives an answer of its own; that stays so.

@@ -71,11 +71,19 @@ function pathOf (url: string | undefined): string | null {
 }
 
 /**
- * Whether the answer under way is an event stream. Its reader never half-closes: a FIN means that it is gone,
- * and the handler, which may have nothing to write for a long time, must hear of it.
+ * Takes the place of end() on a socket. Node's HTTP server calls that when the client has half-closed, and drops the
+ * answers that are under way; here they go out first.
  */
-export function isEventStream (socket: Socket): boolean {
-  const head = (socket as HttpSocket)._httpMessage?._header
+export function endAfterAnswers (this: Socket, ...args: unknown[]): Socket {
+  const answer = this.readableEnded && args.length === 0 ? currentAnswer(this) : null
+  if (answer === null || isEventStream(answer)) return Object.getPrototypeOf(this).end.apply(this, args)
+  answer.once('finish', () => this.end())
+  return this
+}
+
+// Its reader never half-closes: a FIN means that it is gone, and the handler, which may have nothing to write
+// for a long time, must hear of it.
+function isEventStream ({ _header: head }: Answer): boolean {
   return typeof head === 'string' && /\r\ncontent-type: *text\/event-stream/i.test(head)
 }
 
