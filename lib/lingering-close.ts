@@ -37,10 +37,18 @@ export function lingeringClose (socket: Socket, { peerCloseTimeout, times, clock
   socket.once('close', () => { cancelWait(); cancelTotal() })
 
   if (peerCloseTimeout > 0 && !socket.readableEnded) {
-    cancelWait = clock.after(peerCloseTimeout, halfClose)
-    // The peer came first: answer its FIN with ours, and TIME_WAIT stays on its side.
-    socket.once('end', () => { cancelWait(); halfClose() })
+    cancelWait = clock.after(peerCloseTimeout, () => {
+      socket.off('end', peerCameFirst)
+      halfClose()
+    })
+    socket.once('end', peerCameFirst)
   } else {
+    halfClose()
+  }
+
+  // Answer its FIN with ours, and TIME_WAIT stays on its side.
+  function peerCameFirst (): void {
+    cancelWait()
     halfClose()
   }
 

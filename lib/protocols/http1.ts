@@ -137,11 +137,14 @@ function endOf ({ _hasBody: hasBody, _header: head }: Answer): AnswerEnd {
 
 // Handlers that set `Connection: keep-alive` themselves (hand-written SSE, proxies that copy the header
 // of their upstream) would contradict us.
-function overrideConnectionHeader (answer: ServerResponse): void {
+function overrideConnectionHeader (answer: Answer): void {
   const writeHead = answer.writeHead as (...args: unknown[]) => ServerResponse
   answer.writeHead = function (...args: unknown[]): ServerResponse {
     if (answer.hasHeader('connection')) answer.setHeader('connection', 'close')
-    return writeHead.apply(answer, args.map(arg => typeof arg === 'object' && arg !== null ? withClose(arg) : arg))
+    writeHead.apply(answer, args.map(arg => typeof arg === 'object' && arg !== null ? withClose(arg) : arg))
+    // After an answer with an explicit close Node drops those that are pipelined behind it.
+    if (endOf(answer) === 'says-close') answer._last = false
+    return answer
   } as typeof answer.writeHead
 }
 
