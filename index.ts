@@ -6,6 +6,7 @@ import { systemClock } from './lib/clock.ts'
 import type { ConnectionCounts } from './lib/connections.ts'
 import { Drain } from './lib/drain.ts'
 import { errors } from './lib/errors.ts'
+import { ListenState } from './lib/listen/settled.ts'
 import { watchListen } from './lib/listen/watch-listen.ts'
 import { resolveOptions, type FastifyDrainOptions } from './lib/options.ts'
 import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
@@ -47,17 +48,22 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
 
   const settings = resolveOptions(options, process.env)
-  const drain = new Drain({ settings, clock: systemClock, log: app.log, closeApp: () => app.close() })
+  const listen = new ListenState()
+  const drain = new Drain({
+    settings, clock: systemClock, log: app.log, listenSettled: () => listen.settled(), closeApp: () => app.close()
+  })
   let leaveSignals = () => {}
   let stopsOnSignals = false
 
   app.decorate('drain', decorator(drain))
   drain.connections.adopt(app.server)
-  const endWatch = watchListen(app.server, server => {
+  watchListen(app.server, server => {
     if (drain.phase !== 'serving') return refuse(server)
+    if (server === app.server) listen.begin(server)
     drain.connections.adopt(server)
     stopBySignal()
   })
+  app.addHook('onListen', async () => listen.done())
   // PID 1 has no default action for a signal: one that came while plugins load would be lost.
   if (process.pid === 1) stopBySignal()
 
@@ -66,7 +72,6 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     (app as FastifyInstance & WithOnClose).onClose(() => drain.drained('app.close()'))
   })
   app.addHook('onClose', async () => {
-    endWatch()
     // An app that is closed before it is ready has had no drain yet.
     await drain.drained('app.close()')
     leaveSignals()
@@ -78,7 +83,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     leaveSignals = stopOnSignals({
       signals: settings.signals,
       stop: reason => drain.stop(reason),
-      hardStop: () => drain.hardStop(),
+      hardStop: () => drain.hardStopAndFinish(),
       uncaught: error => app.log.fatal({ err: error }, 'drain: an error that nobody caught ends the process')
     })
   }

@@ -103,7 +103,7 @@ export class Connection {
     else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
   }
 
-  /** Makes this answer the last one, then lets the peer close first. */
+  /** Makes this answer of an HTTP/1.x connection the last one, then lets the peer close first. */
   retireWith (answer: ServerResponse, { peerCloseTimeout, onServed, onIdle }: Retirement): void {
     // Pipelined behind an answer that is the last one so far: makeLast() follows the queue.
     if (this.#retiring !== null) return http1.sayClose(this.socket, answer)
@@ -125,9 +125,17 @@ export class Connection {
   leave (peerCloseTimeout: number): void {
     if (this.#leaving || this.socket.destroyed) return
     this.#leaving = true
-    if (this.session !== null) return http2.close(this.session)
+    if (this.session !== null) {
+      // The session's own 'close' comes with the peer's FIN, which is what may never come.
+      this.socket.once('finish', () => this.#linger(0))
+      return http2.close(this.session)
+    }
     // During a TLS handshake the input belongs to OpenSSL.
     if (!this.#handshaking) http1.discardInput(this.socket)
+    this.#linger(peerCloseTimeout)
+  }
+
+  #linger (peerCloseTimeout: number): void {
     lingeringClose(this.socket, {
       peerCloseTimeout,
       times: this.#env.times,
@@ -164,7 +172,7 @@ export class Connection {
   /** Whoever answers a broken request next with destroy() gets a lingering close: the client shall read the answer. */
   lingerOnDestroy (): void {
     const { socket } = this
-    if (!socket.writable || this.#leaving) return
+    if (!socket.writable || this.#leaving || this.#handshaking) return
     socket.destroy = () => {
       this.#unguard()
       if (socket.writable) this.leave(0)

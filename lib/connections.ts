@@ -178,7 +178,8 @@ export class Connections {
 
   #retireRequests (server: HttpServer, retirement: Retirement): void {
     watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
-      this.#find(request.socket)?.retireWith(answer, retirement)
+      if (http2.isStream(answer)) answer.once('finish', retirement.onServed)
+      else this.#find(request.socket)?.retireWith(answer, retirement)
     })
   }
 
@@ -212,5 +213,6 @@ export class Connections {
   /** Resolves as soon as no connection is left. */
   async empty (): Promise<void> {
     if (this.size > 0) await new Promise<void>(resolve => { this.#onEmpty = resolve })
+    this.#idleCloser.stop()
   }
 }

@@ -9,12 +9,17 @@ import { UpgradeClosers, type UpgradeCloser } from './protocols/upgraded.ts'
 import { Ledger, type DrainPhase, type DrainReport } from './report.ts'
 
 // What the onClose hooks of the app may take when the deadline has passed, in ms.
-const hooksAfterDeadline = 800
+const hooksAfterDeadline = 500
+
+// Long enough for a look-up of `localhost`; an onListen hook of the app can keep listen() busy for ever.
+const listenPatience = 1000
 
 export interface DrainEnv {
   settings: Settings
   clock: Clock
   log: Log
+  /** Resolves when no listen() is under way. */
+  listenSettled (): Promise<void>
   /** Runs Fastify's own close(). */
   closeApp (): Promise<unknown>
 }
@@ -24,6 +29,7 @@ export class Drain {
   readonly connections: Connections
   readonly #settings: Settings
   readonly #clock: Clock
+  readonly #listenSettled: () => Promise<void>
   readonly #closeApp: () => Promise<unknown>
   readonly #ledger: Ledger
   readonly #progress: Progress
@@ -39,9 +45,10 @@ export class Drain {
   #onHardStop = () => {}
   readonly #hardStopped = new Promise<void>(resolve => { this.#onHardStop = resolve })
 
-  constructor ({ settings, clock, log, closeApp }: DrainEnv) {
+  constructor ({ settings, clock, log, listenSettled, closeApp }: DrainEnv) {
     this.#settings = settings
     this.#clock = clock
+    this.#listenSettled = listenSettled
     this.#closeApp = closeApp
     // Every long answer listens to it; their number is no leak.
     setMaxListeners(0, this.signal)
@@ -88,6 +95,7 @@ export class Drain {
     connections.retire(this.#retirementPlan())
     this.#controller.abort(new errors.Draining(reason))
     if (connections.listening) await this.#orHardStop(this.#wait(shutdownDelay))
+    await this.#orHardStop(this.#within(listenPatience, this.#listenSettled()))
 
     if (!this.#isHardStopped) {
       this.#enter('draining')
@@ -98,13 +106,17 @@ export class Drain {
     cancelDeadline()
     // Empty unless it was a hard stop: then every connection has been told to go, and does so at once.
     await connections.empty()
-    this.#progress.end()
+    return this.#finish()
+  }
 
-    this.#enter('closed')
-    const report = this.#ledger.report()
-    this.#report = report
-    this.#progress.summary(report)
-    return report
+  #finish (): DrainReport {
+    if (this.#report === null) {
+      this.#progress.end()
+      this.#enter('closed')
+      this.#report = this.#ledger.report()
+      this.#progress.summary(this.#report)
+    }
+    return this.#report
   }
 
   async #close (drained: Promise<DrainReport>): Promise<DrainReport> {
@@ -124,7 +136,13 @@ export class Drain {
     }
   }
 
-  /** The deadline, or a second signal: cuts what is left, now. */
+  /** For a process that ends right after this call: cuts what is left, and says so. */
+  hardStopAndFinish (): void {
+    this.hardStop()
+    this.#finish()
+  }
+
+  /** The deadline: cuts what is left, now. */
   hardStop (): void {
     if (this.#isHardStopped || this.#phase === 'closed') return
     this.#isHardStopped = true
@@ -152,29 +170,32 @@ export class Drain {
   }
 
   #wait (ms: number): Promise<void> {
-    return new Promise(resolve => { this.#clock.after(ms, resolve) })
+    return new Promise(resolve => {
+      const cancel = this.#clock.after(ms, resolve)
+      this.#hardStopped.then(cancel)
+    })
   }
 
-  async #orHardStop (step: Promise<void>): Promise<void> {
+  async #orHardStop (step: Promise<unknown>): Promise<void> {
     await Promise.race([step, this.#hardStopped])
   }
 
   async #boundedByDeadline (closing: Promise<unknown>): Promise<void> {
     const { hardStopAfter } = this.#settings
-    if (hardStopAfter === false) {
-      await closing
-      return
-    }
-    const left = Math.max(hooksAfterDeadline, hardStopAfter - this.#ledger.elapsed)
-    let tooSlow = () => {}
-    const timeout = new Promise<void>(resolve => { tooSlow = resolve })
-    const cancel = this.#clock.after(left, () => {
-      this.#gaveUpOnHooks = true
-      this.#progress.hooksTooSlow()
-      tooSlow()
+    const left = hardStopAfter === false ? Infinity : Math.max(hooksAfterDeadline, hardStopAfter - this.#ledger.elapsed)
+    if (await this.#within(left, closing)) return
+    this.#gaveUpOnHooks = true
+    this.#progress.hooksTooSlow()
+  }
+
+  /** Whether this step was done in time. */
+  async #within (ms: number, step: Promise<unknown>): Promise<boolean> {
+    let cancel = () => {}
+    const late = new Promise<boolean>(resolve => {
+      if (ms !== Infinity) cancel = this.#clock.after(ms, () => resolve(false))
     })
     try {
-      await Promise.race([closing, timeout])
+      return await Promise.race([step.then(() => true), late])
     } finally {
       cancel()
     }

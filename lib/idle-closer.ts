@@ -33,6 +33,7 @@ export class IdleCloser {
 
   stop (): void {
     this.#queue = []
+    this.#running = false
     this.#cancel()
   }
 

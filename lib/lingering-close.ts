@@ -53,8 +53,9 @@ export function lingeringClose (socket: Socket, { peerCloseTimeout, times, clock
   }
 
   function halfClose (): void {
-    if (socket.destroyed || socket.writableEnded) return discardFor(times)
+    if (socket.destroyed) return
     if (!socket.readableEnded) onHalfClose()
+    if (socket.writableEnded) return discardFor(times)
     // A slow reader may take its time to drain what was written before: the limits count from our FIN.
     socket.end(() => discardFor(times))
   }

@@ -146,11 +146,15 @@ export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessE
     settings[name] = value ?? rules[name].default
   }
   const resolved = settings as unknown as Settings
-  if (given.shutdownDelay === undefined && env['KUBERNETES_SERVICE_HOST'] !== undefined) {
+  if (!isGiven(given, 'shutdownDelay') && env['KUBERNETES_SERVICE_HOST'] !== undefined) {
     resolved.shutdownDelay = Math.min(kubernetesShutdownDelay, halfOf(resolved.hardStopAfter))
   }
   refuseImpossible(resolved)
   return resolved
+}
+
+function isGiven (given: FastifyDrainOptions, name: keyof FastifyDrainOptions): boolean {
+  return Object.hasOwn(given, name) && given[name] !== undefined
 }
 
 function refuseUnknown (given: FastifyDrainOptions): void {

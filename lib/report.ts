@@ -85,6 +85,8 @@ export class Ledger {
   /** A connection is being given up; called while its socket can still be asked. */
   straggler (connection: Connection, outcome: ConnectionOutcome): void {
     if (!this.#running) return
+    // Counted here, not when its socket has closed: after a second signal the process does not live that long.
+    if (outcome === 'cut') this.#connections.cut++
     const { remoteAddress, remotePort } = connection.transport
     this.#stragglers.push({
       remoteAddress: remoteAddress ?? null,
@@ -98,7 +100,7 @@ export class Ledger {
 
   /** A connection has closed. */
   ended ({ outcome }: Connection): void {
-    if (this.#running && outcome !== null) this.#connections[outcome]++
+    if (this.#running && outcome !== null && outcome !== 'cut') this.#connections[outcome]++
   }
 
   report (): DrainReport {

@@ -5,8 +5,9 @@ interface HttpServer extends Server {
   closeIdleConnections? (): void
 }
 
-// New connections can come faster than we accept them, for ever.
-const turnsAtMost = 100
+// New connections can come faster than we accept them, for ever. The queue holds 511 (Node's backlog), and first come is
+// first served: whoever was in it at the beginning is accepted after that many turns, even at one in each.
+const turnsAtMost = 512
 
 /**
  * Stops listening and leaves every connection alone. The kernel resets what waits in the accept queue of a

@@ -3,6 +3,7 @@ import type { Server } from 'node:net'
 
 // Fastify copies the options of app.listen() for the second server that it makes for `localhost`, this mark with them.
 const owner = Symbol('fastify-drain.owner')
+const watching = Symbol('fastify-drain.watch')
 
 interface ListenMessage {
   server: Server
@@ -18,19 +19,15 @@ interface Watch {
 /**
  * Calls `onListen` with every server of an app when it begins to listen, before it can accept anything:
  * its main server, and the one that `localhost` adds, which Fastify tells nobody about.
- * The returned function ends it; an app that never listens and is forgotten without being closed can be collected,
- * as long as nothing but the app holds on to that function.
+ *
+ * It lasts as long as the main server: an app that is forgotten without ever being closed can be collected.
  */
-export function watchListen (main: Server, onListen: (server: Server) => void): () => void {
-  const watch: Watch = { main, onListen, id: Symbol('app') }
-  const unsubscribe = subscribe(new WeakRef(watch))
-  return () => {
-    watch.onListen = () => {}
-    unsubscribe()
-  }
+export function watchListen (main: Server & { [watching]?: Watch }, onListen: (server: Server) => void): void {
+  main[watching] = { main, onListen, id: Symbol('app') }
+  subscribe(new WeakRef(main[watching]))
 }
 
-function subscribe (ref: WeakRef<Watch>): () => void {
+function subscribe (ref: WeakRef<Watch>): void {
   const { asyncStart } = tracingChannel('net.server.listen')
   const listening = (message: unknown): void => {
     const watch = ref.deref()
@@ -41,5 +38,4 @@ function subscribe (ref: WeakRef<Watch>): () => void {
   }
   const unsubscribe = (): void => { asyncStart.unsubscribe(listening) }
   asyncStart.subscribe(listening)
-  return unsubscribe
 }

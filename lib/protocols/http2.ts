@@ -24,7 +24,12 @@ export function stateOf (session: Http2Session): 'active' | 'idle' {
   return (openStreams.get(session) ?? 0) > 0 ? 'active' : 'idle'
 }
 
-/** GOAWAY: streams that are open finish, then Node closes the session. */
+/** GOAWAY: streams that are open finish, then Node closes the session and half-closes its socket. */
 export function close (session: Http2Session): void {
   session.close()
+}
+
+/** Whether this answer goes out on a stream of HTTP/2. */
+export function isStream (answer: object): boolean {
+  return 'stream' in answer
 }
