@@ -1,0 +1,265 @@
+import t from 'tap'
+import type { RequestListener, Server, ServerResponse } from 'node:http'
+import { Connection, type ConnectionEnv } from '../../lib/connection.ts'
+import { deferred, eventually } from '../helpers/app.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
+import { answers, request } from '../helpers/raw-client.ts'
+import { httpPair } from '../helpers/unit-http-server.ts'
+
+const never = { lingerTimeout: 600_000, lingerTime: 600_000 }
+
+async function setUp (
+  t: { teardown (fn: () => unknown): void },
+  listener?: RequestListener,
+  times: ConnectionEnv['times'] = never,
+  prepare?: (server: Server) => void
+) {
+  const pair = await httpPair(t, listener, prepare)
+  const clock = new FakeClock()
+  const events: string[] = []
+  const env = { clock, times, onTimedOut: (each: Connection) => { events.push(`timed out, ${each.state}`) } }
+  const connection = new Connection(pair.socket, 0, env)
+  const retirement = {
+    peerCloseTimeout: 250,
+    onServed: () => { events.push('served') },
+    onIdle: () => { events.push('idle') }
+  }
+  const gone = new Promise<void>(resolve => {
+    pair.socket.on('close', () => { connection.closed(); resolve() })
+  })
+  return { ...pair, clock, connection, events, retirement, gone }
+}
+
+t.test('a connection goes from new through active and idle to lingering and closed', async t => {
+  const open = deferred<ServerResponse>()
+  const { client, connection, gone } = await setUp(t, (_request, answer) => open.resolve(answer))
+  t.equal(connection.state, 'new')
+  t.ok(connection.isQuiet)
+  client.write(request('/a?b'))
+  const answer = await open.promise
+  t.equal(connection.state, 'active')
+  t.notOk(connection.isQuiet)
+  t.same(connection.currentRequest(), { method: 'GET', route: '/a' })
+  answer.end('x')
+  await eventually(() => connection.state === 'idle', 'the connection was idle')
+  t.ok(connection.isQuiet)
+  connection.leave(0)
+  t.equal(connection.state, 'lingering')
+  t.notOk(connection.isQuiet)
+  await client.fin()
+  client.halfClose()
+  await gone
+  t.equal(connection.state, 'closed')
+  t.equal(connection.outcome, 'half-closed')
+})
+
+t.test('a connection whose TLS handshake is not over is new, and its input is left alone', async t => {
+  const { socket, client, clock } = await setUp(t)
+  const connection = new Connection(socket, 0, { clock, times: never, onTimedOut () {} }, { handshake: true })
+  client.write('\r\n')
+  await eventually(() => socket.bytesRead > 0, 'it was read')
+  t.equal(connection.state, 'new')
+  const listeners = socket.listenerCount('end')
+  connection.leave(0)
+  t.ok(socket.listenerCount('end') >= listeners)
+  await client.fin()
+})
+
+t.test('after the handshake a connection is new until it has received HTTP', async t => {
+  const { socket, client, clock } = await setUp(t)
+  const connection = new Connection(socket, 0, { clock, times: never, onTimedOut () {} }, { handshake: true })
+  client.write('\r\n')
+  await eventually(() => socket.bytesRead > 0, 'it was read')
+  connection.secured(socket)
+  t.equal(connection.state, 'new')
+  client.write('G')
+  await eventually(() => connection.state === 'active', 'the connection was active')
+})
+
+for (const [what, end] of [['FIN', 'halfClose'], ['RST', 'reset']] as const) {
+  t.test(`the peer's ${what} before ours means that the peer closed`, async t => {
+    const { client, connection, gone, socket } = await setUp(t)
+    socket.on('error', () => {})
+    client.write(request('/'))
+    await client.until(/hello/)
+    client[end]()
+    await gone
+    t.equal(connection.outcome, 'peer-closed')
+  })
+}
+
+t.test('an application that destroys the socket is told apart from the peer', async t => {
+  const { socket, connection, gone } = await setUp(t)
+  socket.destroy()
+  await gone
+  t.equal(connection.outcome, 'destroyed')
+})
+
+t.test('row 8: a peer that keeps no limit is announced while its socket can be asked, and timed out', async t => {
+  const { client, connection, events, gone } = await setUp(t, undefined, { lingerTimeout: 50, lingerTime: 600_000 }, server => {
+    // Otherwise Node would destroy the socket before.
+    server.on('timeout', () => {})
+  })
+  connection.leave(0)
+  await client.fin()
+  await gone
+  t.same(events, ['timed out, lingering'])
+  t.equal(connection.outcome, 'timed-out')
+})
+
+t.test('leaving twice is leaving once', async t => {
+  const { client, clock, connection } = await setUp(t)
+  connection.leave(250)
+  connection.leave(0)
+  connection.leaveIfQuiet()
+  t.equal(clock.waiting, 0)
+  t.notOk(connection.socket.writableEnded)
+  clock.advance(250)
+  await client.fin()
+})
+
+t.test('retiring an idle connection does nothing', async t => {
+  const { clock, connection, events, retirement } = await setUp(t)
+  connection.retire(retirement)
+  await clock.pass(10_000)
+  t.equal(connection.state, 'new')
+  t.same(events, [])
+})
+
+t.test('retiring a busy connection makes its answer the last one, and the peer may close first', async t => {
+  const open = deferred<ServerResponse>()
+  const { client, clock, connection, events, retirement, gone } = await setUp(t, (_request, answer) => open.resolve(answer))
+  client.write(request('/'))
+  const answer = await open.promise
+  connection.retire(retirement)
+  connection.retireWith(answer, retirement)
+  connection.answered()
+  t.equal(connection.state, 'active')
+  answer.end('bye')
+  await client.until(/bye/)
+  t.equal(answers(client.received)[0]?.headers['connection'], 'close')
+  t.same(events, ['served'])
+  t.notOk(client.sawFin)
+  t.notOk(connection.socket.writableEnded)
+  clock.advance(250)
+  await client.fin()
+  client.halfClose()
+  await gone
+  t.equal(connection.outcome, 'half-closed')
+})
+
+t.test('row 3: a request that was answered before its body has come leaves its connection when that has ended', async t => {
+  const { client, connection, events, retirement } = await setUp(t, (_request, answer) => { answer.end('early') })
+  client.write(request('/', { method: 'POST', headers: { 'content-length': '4' } }) + 'ab')
+  await client.until(/early/)
+  connection.retire(retirement)
+  t.same(events, [])
+  t.notOk(connection.isQuiet)
+  client.write('cd')
+  await eventually(() => events.includes('idle'), 'the connection was idle')
+  t.ok(connection.isQuiet)
+})
+
+t.test('in steady state our FIN follows the last answer at once', async t => {
+  const { socket, client, connection } = await setUp(t)
+  socket.destroySoon = () => connection.answered()
+  client.write(request('/', { headers: { connection: 'close' } }))
+  await client.fin()
+  t.equal(connection.state, 'lingering')
+  client.write('x'.repeat(100_000))
+  client.halfClose()
+  t.equal(await client.closed(), null, 'no RST')
+})
+
+t.test('row 2: bytes that arrive in the turn before the close keep it from happening', async t => {
+  const { socket, client, clock, connection } = await setUp(t)
+  connection.leaveIfQuiet()
+  client.write('\r\n')
+  await eventually(() => socket.bytesRead === 2, 'it was read')
+  clock.nextTurn()
+  t.notOk(socket.writableEnded)
+  connection.leaveIfQuiet()
+  clock.nextTurn()
+  await client.fin()
+})
+
+t.test('a busy connection does not leave', async t => {
+  const { client, clock, connection } = await setUp(t, () => {})
+  client.write(request('/'))
+  await eventually(() => connection.state === 'active', 'the connection was active')
+  connection.leaveIfQuiet()
+  t.equal(clock.waiting, 0)
+})
+
+t.test('a timeout destroys a busy connection and closes an idle one politely, unless somebody else decides', async t => {
+  const idle = await setUp(t)
+  idle.connection.timedOut()
+  idle.clock.nextTurn()
+  await idle.client.fin()
+
+  const busy = await setUp(t, () => {})
+  busy.client.write(request('/'))
+  await eventually(() => busy.connection.state === 'active', 'the connection was active')
+  busy.connection.timedOut()
+  await busy.gone
+  t.equal(busy.connection.outcome, 'destroyed')
+
+  const decided = await setUp(t, (_request, answer) => { answer.on('timeout', () => {}) })
+  decided.client.write(request('/'))
+  await eventually(() => decided.connection.state === 'active', 'the connection was active')
+  decided.connection.timedOut()
+  t.notOk(decided.socket.destroyed)
+})
+
+t.test('whoever answers a broken request with destroy() gets a lingering close', async t => {
+  const linger = deferred<Connection>()
+  const { client, connection, gone } = await setUp(t, undefined, never, server => {
+    server.on('clientError', async (_error, socket) => {
+      (await linger.promise).lingerOnDestroy()
+      socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')
+      socket.destroy()
+    })
+  })
+  linger.resolve(connection)
+  client.write('rubbish\r\n\r\n')
+  await client.fin()
+  t.match(client.received, '400')
+  client.write('x'.repeat(100_000))
+  client.halfClose()
+  t.equal(await client.closed(), null, 'no RST')
+  await gone
+  t.equal(connection.outcome, 'half-closed')
+})
+
+t.test('only the next destroy() is a lingering close, and none where nothing can be written', async t => {
+  const { socket, connection, gone } = await setUp(t)
+  connection.lingerOnDestroy()
+  socket.destroy()
+  t.notOk(socket.destroyed)
+  connection.lingerOnDestroy()
+  socket.destroy()
+  t.ok(socket.destroyed)
+  await gone
+
+  const ended = await setUp(t)
+  ended.connection.lingerOnDestroy()
+  ended.socket.end()
+  ended.socket.destroy()
+  t.ok(ended.socket.destroyed)
+})
+
+for (const [how, code] of [['destroy', null], ['reset', 'ECONNRESET']] as const) {
+  t.test(`a connection that is cut by ${how} is gone at once`, async t => {
+    const { socket, client, connection, gone } = await setUp(t)
+    connection.lingerOnDestroy()
+    connection.cut(how)
+    t.ok(socket.destroyed)
+    t.equal(connection.state, 'closed')
+    await gone
+    t.equal(connection.outcome, 'cut')
+    if (code === null) await client.fin()
+    else t.equal(await client.closed(), code)
+    connection.leave(0)
+    t.equal(connection.state, 'closed')
+  })
+}

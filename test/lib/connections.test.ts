@@ -1,0 +1,236 @@
+import t from 'tap'
+import { once } from 'node:events'
+import http, { type RequestListener, type ServerResponse } from 'node:http'
+import { Socket, type AddressInfo, type Server } from 'node:net'
+import { Connections, type RetirementPlan } from '../../lib/connections.ts'
+import { deferred, eventually } from '../helpers/app.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
+import { answers, rawClient, request, type RawClient } from '../helpers/raw-client.ts'
+
+interface Teardown { teardown (fn: () => unknown): void }
+
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+
+const hello: RequestListener = (_request, answer) => { answer.end('hello') }
+
+async function setUp (t: Teardown, listener = hello, plan: Partial<RetirementPlan> = {}) {
+  const clock = new FakeClock()
+  const events: string[] = []
+  const connections = new Connections(clock, { lingerTimeout: 600_000, lingerTime: 600_000 }, {
+    onLate: () => { events.push('late') },
+    onServed: () => { events.push('served') },
+    onTimedOut: () => { events.push('timed out') },
+    onClosed: ({ outcome }) => { events.push(String(outcome)) }
+  })
+  t.teardown(() => connections.cut('destroy', () => {}))
+
+  const listen = async (server: Server = http.createServer(listener)): Promise<Server> => {
+    connections.adopt(server)
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    return server
+  }
+  const first = await listen()
+  const connect = async (to: Server = first): Promise<RawClient> => {
+    const accepted = once(to, 'connection')
+    const client = await rawClient(t, { host: '127.0.0.1', port: (to.address() as AddressInfo).port })
+    await accepted
+    return client
+  }
+  const connectIdle = async (): Promise<RawClient> => {
+    const client = await connect()
+    client.write(request('/'))
+    await client.until(/hello/)
+    return client
+  }
+  const retire = () => connections.retire({ idleGrace: 1000, closeSpread: 0, peerCloseTimeout: 250, ...plan })
+  const close = async (): Promise<void> => {
+    const closing = connections.close()
+    await clock.pass(0)
+    await closing
+  }
+  return { clock, events, connections, server: first, listen, connect, connectIdle, retire, close }
+}
+
+t.test('connections are counted by state, and not any more when they are closed', async t => {
+  const open = deferred<ServerResponse>()
+  const { connections, connect } = await setUp(t, (request, answer) => {
+    if (request.url === '/open') open.resolve(answer)
+    else answer.end('hello')
+  })
+  t.strictSame(connections.counts(), none)
+  await connect()
+  const [idle, active] = [await connect(), await connect()]
+  idle.write(request('/'))
+  await idle.until(/hello/)
+  active.write(request('/open'))
+  await open.promise
+  t.strictSame(connections.counts(), { ...none, new: 1, idle: 1, active: 1 })
+  t.equal(connections.size, 3)
+
+  idle.halfClose()
+  active.reset()
+  await eventually(() => connections.size === 1, 'two were closed')
+  t.strictSame(connections.counts(), { ...none, new: 1 })
+})
+
+t.test('a server that is adopted twice is adopted once', async t => {
+  const { connections, server, connectIdle, retire, events } = await setUp(t)
+  const listeners = server.listenerCount('connection')
+  connections.adopt(server)
+  t.equal(server.listenerCount('connection'), listeners)
+  retire()
+  const client = await connectIdle()
+  t.match(client.received, /connection: close/i)
+  t.same(events.filter(event => event === 'served'), ['served'])
+})
+
+t.test('row 33: connections of every server are counted and closed', async t => {
+  const { clock, connections, listen, connect, retire, close } = await setUp(t)
+  const second = await listen()
+  const clients = [await connect(), await connect(second)]
+  t.equal(connections.size, 2)
+  t.ok(connections.listening)
+  retire()
+  await close()
+  t.notOk(connections.listening)
+  await clock.pass(1000)
+  for (const client of clients) await client.fin()
+})
+
+t.test('after retire() every answer says close, also on a server that comes later', async t => {
+  const { connections, listen, connect, retire, clock } = await setUp(t)
+  const early = await connect()
+  retire()
+  const late = await connect(await listen())
+  for (const client of [early, late]) {
+    client.write(request('/'))
+    await client.until(/hello/)
+    t.equal(answers(client.received)[0]?.headers['connection'], 'close')
+  }
+  await clock.pass(250)
+  for (const client of [early, late]) await client.fin()
+  t.equal(connections.counts().lingering, 2)
+})
+
+t.test('before retire() nothing is reported, afterwards everything', async t => {
+  const { connections, connectIdle, events, retire } = await setUp(t)
+  const early = await connectIdle()
+  early.halfClose()
+  await early.closed()
+  await eventually(() => connections.size === 0, 'it was closed')
+  t.same(events, [])
+  retire()
+  const late = await connectIdle()
+  late.halfClose()
+  await late.closed()
+  await eventually(() => events.length === 3, 'it was closed')
+  t.same(events, ['late', 'served', 'peer-closed'])
+})
+
+t.test('idle connections are closed when their grace is over, which counts from retire()', async t => {
+  const { clock, connections, connectIdle, retire, close } = await setUp(t)
+  const client = await connectIdle()
+  clock.advance(60_000)
+  retire()
+  await clock.pass(400)
+  await close()
+  await clock.pass(599)
+  t.equal(connections.counts().idle, 1)
+  await clock.pass(1)
+  await client.fin()
+  t.equal(connections.counts().lingering, 1)
+})
+
+t.test('a connection that comes late has a grace of its own', async t => {
+  const { clock, connections, connect, retire, close, events, server } = await setUp(t)
+  retire()
+  await clock.pass(700)
+  const client = await connect(server)
+  t.same(events, ['late'])
+  await close()
+  await clock.pass(999)
+  t.equal(connections.counts().new, 1)
+  await clock.pass(1)
+  await client.fin()
+})
+
+t.test('row 19: a connection that is accepted after close() is closed when its grace is over, too', async t => {
+  const { clock, connections, server, retire, close } = await setUp(t)
+  retire()
+  await close()
+  const socket = new Socket()
+  server.emit('connection', socket)
+  await clock.pass(1000)
+  t.equal(connections.size, 1)
+  t.ok(socket.writableEnded)
+})
+
+t.test('closeSpread spreads the closes of idle connections', async t => {
+  const { clock, connectIdle, connections, retire, close } = await setUp(t, hello, { closeSpread: 1000 })
+  for (let i = 0; i < 4; i++) await connectIdle()
+  retire()
+  await close()
+  for (const [ms, lingering] of [[999, 0], [1, 1], [249, 1], [1, 2], [249, 2], [1, 3], [250, 4]] as const) {
+    await clock.pass(ms)
+    t.equal(connections.counts().lingering, lingering, `at ${clock.now()} ms`)
+  }
+})
+
+t.test('an answer that could not say close any more leaves its connection peerCloseTimeout to ask again', async t => {
+  const open = deferred<ServerResponse>()
+  const { clock, connections, connect, retire, close, events } = await setUp(t, (_request, answer) => {
+    answer.writeHead(200, { 'content-length': '1' })
+    answer.flushHeaders()
+    open.resolve(answer)
+  })
+  const client = await connect()
+  client.write(request('/'))
+  const answer = await open.promise
+  retire()
+  await close()
+  await clock.pass(5000)
+  answer.end('x')
+  await client.until(/x$/)
+  t.same(events, ['served'])
+  await clock.pass(249)
+  t.equal(connections.counts().idle, 1)
+  await clock.pass(1)
+  await client.fin()
+})
+
+t.test('empty() resolves at once where there is no connection, and else with the last one', async t => {
+  const { connections, connect } = await setUp(t)
+  await connections.empty()
+  const clients = [await connect(), await connect()]
+  let empty = false
+  const emptied = connections.empty().then(() => { empty = true })
+  clients[0]?.halfClose()
+  await eventually(() => connections.size === 1, 'one was closed')
+  t.notOk(empty)
+  clients[1]?.halfClose()
+  await emptied
+})
+
+t.test('cut() shows each connection as it was, stops listening, and leaves nothing', async t => {
+  const { clock, connections, connectIdle, connect, retire, close, events } = await setUp(t, (request, answer) => {
+    if (request.url !== '/open') answer.end('hello')
+  })
+  await connectIdle()
+  const active = await connect()
+  active.write(request('/open'))
+  await eventually(() => connections.counts().active === 1, 'one was active')
+  retire()
+  const closing = close()
+  const seen: string[] = []
+  connections.cut('reset', ({ state }) => { seen.push(state) })
+  t.same(seen.sort(), ['active', 'idle'])
+  t.notOk(connections.listening)
+  t.equal(await active.closed(), 'ECONNRESET')
+  await connections.empty()
+  await closing
+  t.same(events, ['cut', 'cut'])
+  await clock.pass(10_000)
+  t.equal(clock.timers, 0)
+})

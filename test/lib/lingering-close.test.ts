@@ -1,0 +1,208 @@
+import t from 'tap'
+import { once } from 'node:events'
+import { lingeringClose, type LingeringClose } from '../../lib/lingering-close.ts'
+import { eventually } from '../helpers/app.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
+import { discardAll, socketPair } from '../helpers/socket-pair.ts'
+
+const never = { lingerTimeout: 600_000, lingerTime: 600_000 }
+
+async function setUp (t: { teardown (fn: () => unknown): void }) {
+  const { socket, client } = await socketPair(t)
+  discardAll(socket)
+  const clock = new FakeClock()
+  const events: string[] = []
+  const closed = new Promise<void>(resolve => {
+    socket.on('close', () => { events.push('closed'); resolve() })
+  })
+  const close = (options: Partial<LingeringClose> = {}) => lingeringClose(socket, {
+    peerCloseTimeout: 0,
+    times: never,
+    clock,
+    onHalfClose: () => { events.push('half-close') },
+    onTimeout: () => { events.push('timeout') },
+    ...options
+  })
+  return { socket, client, clock, events, closed, close }
+}
+
+t.test('what was written is flushed, then comes the FIN, then what arrives is discarded, then the socket is closed', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  socket.write('goodbye')
+  close()
+  t.same(events, ['half-close'])
+  await client.fin()
+  t.equal(client.received, 'goodbye')
+
+  client.write('x'.repeat(1_000_000))
+  await eventually(() => socket.bytesRead === 1_000_000, 'everything was read')
+  t.notOk(socket.destroyed, 'it waits for the FIN of the peer')
+  client.halfClose()
+  await closed
+  t.equal(await client.closed(), null, 'no RST')
+  t.same(events, ['half-close', 'closed'])
+  t.equal(clock.timers, 0, 'no timer is left behind')
+})
+
+t.test('row 6: the limits count from our FIN, not while a slow reader still drains the answer', async t => {
+  const { socket, client, clock, events, close } = await setUp(t)
+  client.socket.pause()
+  const body = Buffer.alloc(16_000_000, 'x')
+  socket.write(body)
+  close({ times: { lingerTimeout: 50, lingerTime: 50 } })
+  await new Promise(resolve => setTimeout(resolve, 200))
+  t.ok(socket.writableLength > 0, 'the answer is stuck')
+  t.equal(clock.timers, 0)
+  t.same(events, ['half-close'])
+
+  client.socket.resume()
+  await client.fin()
+  t.equal(client.received.length, body.length)
+})
+
+t.test('the peer may close first', async t => {
+  const { client, clock, events, closed, close } = await setUp(t)
+  close({ peerCloseTimeout: 250 })
+  t.equal(clock.timers, 1)
+  client.halfClose()
+  await client.fin()
+  await closed
+  t.equal(await client.closed(), null)
+  t.same(events, ['closed'], 'its FIN came before ours')
+  t.equal(clock.timers, 0, 'no timer is left behind')
+})
+
+t.test('a peer that does not close first gets our FIN after peerCloseTimeout', async t => {
+  const { client, clock, events, closed, close } = await setUp(t)
+  close({ peerCloseTimeout: 250 })
+  clock.advance(249)
+  t.same(events, [])
+  t.notOk(client.sawFin)
+  clock.advance(1)
+  t.same(events, ['half-close'])
+  await client.fin()
+  client.halfClose()
+  await closed
+  t.equal(clock.timers, 0)
+})
+
+t.test('row 6: a slow reader whose FIN comes after ours may still drain the answer', async t => {
+  const { socket, client, clock, events, close } = await setUp(t)
+  client.socket.pause()
+  socket.write(Buffer.alloc(16_000_000, 'x'))
+  close({ peerCloseTimeout: 250 })
+  clock.advance(250)
+  t.same(events, ['half-close'])
+  client.halfClose()
+  await once(socket, 'end')
+  t.ok(socket.writableLength > 0, 'the answer is stuck')
+  t.equal(clock.timers, 0)
+
+  client.socket.resume()
+  await client.fin()
+  t.equal(client.received.length, 16_000_000)
+})
+
+t.test('where the peer has closed already our FIN follows at once', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  client.halfClose()
+  await once(socket, 'end')
+  close({ peerCloseTimeout: 250 })
+  await client.fin()
+  await closed
+  t.same(events, ['closed'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('row 8: a peer that stays silent after our FIN is closed at lingerTimeout', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  close({ times: { lingerTimeout: 100, lingerTime: 600_000 } })
+  await client.fin()
+  await closed
+  t.ok(socket.destroyed)
+  t.same(events, ['half-close', 'timeout', 'closed'])
+  t.equal(clock.timers, 0, 'no timer is left behind')
+})
+
+t.test('row 9: a peer that trickles bytes is closed at lingerTime', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 } })
+  await client.fin()
+  await eventually(() => clock.timers === 1, 'the total counts')
+  clock.advance(4999)
+  client.write('x')
+  await eventually(() => socket.bytesRead === 1, 'a byte was read')
+  t.same(events, ['half-close'])
+  clock.advance(1)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+})
+
+t.test('bytes break the silence', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  close({ times: { lingerTimeout: 500, lingerTime: 600_000 } })
+  const trickle = setInterval(() => client.write('x'), 20)
+  t.teardown(() => clearInterval(trickle))
+  await new Promise(resolve => setTimeout(resolve, 900))
+  t.notOk(socket.destroyed)
+  clearInterval(trickle)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('a socket that is gone already stays so, and nothing is waited for', async t => {
+  const { socket, clock, events, closed, close } = await setUp(t)
+  socket.destroy()
+  await closed
+  close()
+  t.equal(clock.timers, 0)
+  close({ peerCloseTimeout: 250 })
+  clock.advance(250)
+  t.equal(clock.timers, 0)
+  t.same(events, ['closed'])
+})
+
+t.test('a socket that goes while the peer may close first leaves no timer behind', async t => {
+  const { socket, clock, events, closed, close } = await setUp(t)
+  close({ peerCloseTimeout: 250 })
+  socket.destroy()
+  await closed
+  t.equal(clock.timers, 0)
+  t.same(events, ['closed'])
+})
+
+t.test('where our FIN is out already only the wait for the peer is left', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  socket.end()
+  await client.fin()
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 } })
+  t.same(events, ['half-close'])
+  clock.advance(5000)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+})
+
+for (const when of ['before', 'after'] as const) {
+  t.test(`a peer that resets ${when} our FIN ends the wait without an error`, async t => {
+    const { socket, client, clock, events, closed, close } = await setUp(t)
+    close({ peerCloseTimeout: when === 'before' ? 250 : 0 })
+    if (when === 'after') await client.fin()
+    client.reset()
+    await closed
+    t.match(socket.errored, { code: 'ECONNRESET' })
+    t.notMatch(events, ['timeout'])
+    t.equal(clock.timers, 0)
+  })
+}
+
+t.test('an earlier timeout of the socket does not end the wait', async t => {
+  const { socket, clock, events, close } = await setUp(t)
+  let timeouts = 0
+  socket.setTimeout(50, () => { timeouts++ })
+  close({ peerCloseTimeout: 250 })
+  await new Promise(resolve => setTimeout(resolve, 150))
+  t.equal(timeouts, 0)
+  t.same(events, [])
+  t.equal(clock.timers, 1)
+})

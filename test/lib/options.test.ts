@@ -1,0 +1,204 @@
+import t from 'tap'
+import { kubernetesShutdownDelay, resolveOptions, rules, type FastifyDrainOptions } from '../../lib/options.ts'
+
+const defaults = {
+  signals: ['SIGTERM', 'SIGINT'],
+  shutdownDelay: 0,
+  idleGrace: 1000,
+  closeSpread: 0,
+  peerCloseTimeout: 250,
+  lingerTimeout: 2000,
+  lingerTime: 5000,
+  hardStopAfter: 25000,
+  hardStop: 'destroy'
+}
+
+const times = ['shutdownDelay', 'idleGrace', 'closeSpread', 'peerCloseTimeout', 'lingerTimeout', 'lingerTime'] as const
+const longest = 2147483647
+
+const notMilliseconds: Array<[unknown, string]> = [
+  [null, 'null'],
+  ['1000', "'1000'"],
+  ['', "''"],
+  [true, 'true'],
+  [{}, '{}'],
+  [[1000], '[ 1000 ]'],
+  [10n, '10n'],
+  [NaN, 'NaN'],
+  [Infinity, 'Infinity'],
+  [-Infinity, '-Infinity'],
+  [-1, '-1'],
+  [0.5, '0.5'],
+  [longest + 1, '2147483648'],
+  [Number.MAX_SAFE_INTEGER, '9007199254740991']
+]
+
+function resolve (given: object, env: NodeJS.ProcessEnv = {}) {
+  return resolveOptions(given as FastifyDrainOptions, env)
+}
+
+function thrownFor (given: object): unknown {
+  try { return resolve(given) } catch (error) { return error }
+}
+
+t.test('without options every default of the contract applies', async t => {
+  t.strictSame(resolve({}), defaults)
+  t.same(Object.keys(rules), Object.keys(defaults))
+})
+
+t.test('undefined is the same as not given', async t => {
+  t.strictSame(resolve(Object.fromEntries(Object.keys(defaults).map(name => [name, undefined]))), defaults)
+})
+
+t.test('what is given wins over the default, zero and false included', async t => {
+  const given = {
+    signals: false,
+    shutdownDelay: 1,
+    idleGrace: 0,
+    closeSpread: 3,
+    peerCloseTimeout: 0,
+    lingerTimeout: 0,
+    lingerTime: longest,
+    hardStopAfter: false,
+    hardStop: 'reset'
+  }
+  t.strictSame(resolve(given), given)
+})
+
+for (const name of times) {
+  t.test(`${name} takes whole milliseconds, and nothing else`, async t => {
+    t.equal(resolve({ [name]: 0 })[name], 0)
+    t.equal(resolve({ [name]: longest, hardStopAfter: false })[name], longest)
+    for (const [value, shown] of [...notMilliseconds, [false, 'false'] as const]) {
+      t.throws(() => resolve({ [name]: value }), {
+        code: 'FST_DRAIN_INVALID_OPTION',
+        message: `fastify-drain: option "${name}" is ${shown}; allowed: a whole number of milliseconds from 0 to 2147483647`
+      }, shown)
+    }
+  })
+}
+
+t.test('hardStopAfter takes false or whole milliseconds above zero', async t => {
+  t.equal(resolve({ hardStopAfter: false }).hardStopAfter, false)
+  t.equal(resolve({ hardStopAfter: 1 }).hardStopAfter, 1)
+  t.equal(resolve({ hardStopAfter: longest }).hardStopAfter, longest)
+  for (const [value, shown] of [...notMilliseconds, [0, '0'] as const]) {
+    t.throws(() => resolve({ hardStopAfter: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: `fastify-drain: option "hardStopAfter" is ${shown}; allowed: false, or a whole number of milliseconds from 1 to 2147483647`
+    }, shown)
+  }
+})
+
+t.test('hardStop takes two words', async t => {
+  t.equal(resolve({ hardStop: 'destroy' }).hardStop, 'destroy')
+  t.equal(resolve({ hardStop: 'reset' }).hardStop, 'reset')
+  for (const value of ['', 'RESET', 'end', null, false, 1, NaN, ['reset'], {}]) {
+    t.throws(() => resolve({ hardStop: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: /^fastify-drain: option "hardStop" is .+; allowed: 'destroy' or 'reset'$/
+    }, String(value))
+  }
+})
+
+t.test('signals takes false or a list of different signals that a process can catch', async t => {
+  t.equal(resolve({ signals: false }).signals, false)
+  t.same(resolve({ signals: ['SIGHUP'] }).signals, ['SIGHUP'])
+  const bad = [
+    true, null, 0, NaN, '', 'SIGTERM', {}, [], [false], ['sigterm'], ['SIGKILL'], ['SIGTERM', 'SIGTERM'], ['SIGTERM', 'SIGFOO'], [15]
+  ]
+  for (const value of bad) {
+    t.throws(() => resolve({ signals: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: /^fastify-drain: option "signals" is .+; allowed: false, or a list of different signals from SIGHUP, SIGINT, .+, SIGTERM$/
+    }, JSON.stringify(value))
+  }
+})
+
+t.test('an unknown option is refused with the nearest one that exists', async t => {
+  for (const [name, nearest] of [['idleGraze', 'idleGrace'], ['lingertime', 'lingerTime'], ['hardStopafter', 'hardStopAfter'], ['signal', 'signals']]) {
+    t.throws(() => resolve({ [String(name)]: 1 }), {
+      code: 'FST_DRAIN_UNKNOWN_OPTION',
+      message: `fastify-drain: there is no option "${name}"; did you mean "${nearest}"? Known are ${Object.keys(defaults).join(', ')}`
+    })
+  }
+})
+
+t.test('the errors are of the classes that fit', async t => {
+  t.ok(thrownFor({ hardStop: 1 }) instanceof TypeError)
+  t.ok(thrownFor({ hardstop: 'reset' }) instanceof TypeError)
+  t.ok(thrownFor({ shutdownDelay: 30_000 }) instanceof RangeError)
+})
+
+t.test('an unknown option is refused whatever its value', async t => {
+  t.throws(() => resolve({ timeout: undefined }), { code: 'FST_DRAIN_UNKNOWN_OPTION' })
+})
+
+t.test('what Fastify reads from the options of any plugin is accepted, and ignored', async t => {
+  t.strictSame(resolve({ prefix: '/api', logLevel: 'warn', logSerializers: {} }), defaults)
+})
+
+t.test('a polluted prototype configures nothing', async t => {
+  const prototype = Object.prototype as Record<string, unknown>
+  t.teardown(() => { for (const name of ['hardStop', 'idleGrace', 'surprise']) delete prototype[name] })
+  prototype['hardStop'] = 'reset'
+  prototype['idleGrace'] = 'soon'
+  prototype['surprise'] = true
+  t.strictSame({ ...resolve({}) }, defaults)
+})
+
+t.test('options that are inherited configure nothing', async t => {
+  t.strictSame(resolve(Object.create({ hardStop: 'reset', lingerTime: 'x' })), defaults)
+})
+
+t.test('a polluted prototype does not take the default of Kubernetes away', async t => {
+  const given = Object.create({ shutdownDelay: 1 })
+  t.equal(resolve(given, { KUBERNETES_SERVICE_HOST: '10.0.0.1' }).shutdownDelay, 5000)
+})
+
+t.test('a __proto__ key from JSON is refused', async t => {
+  t.throws(() => resolve(JSON.parse('{ "__proto__": { "hardStop": "reset" } }')), {
+    code: 'FST_DRAIN_UNKNOWN_OPTION',
+    message: /there is no option "__proto__"/
+  })
+})
+
+t.test('in Kubernetes shutdownDelay is 5 s by default', async t => {
+  const env = { KUBERNETES_SERVICE_HOST: '10.0.0.1' }
+  t.strictSame(resolve({}, env), { ...defaults, shutdownDelay: 5000 })
+  t.equal(kubernetesShutdownDelay, 5000)
+  t.equal(resolve({ shutdownDelay: undefined }, env).shutdownDelay, 5000)
+  t.equal(resolve({ hardStopAfter: false }, env).shutdownDelay, 5000)
+})
+
+t.test('in Kubernetes the default takes at most half of hardStopAfter', async t => {
+  const env = { KUBERNETES_SERVICE_HOST: '10.0.0.1' }
+  t.equal(resolve({ hardStopAfter: 10_000 }, env).shutdownDelay, 5000)
+  t.equal(resolve({ hardStopAfter: 9999 }, env).shutdownDelay, 4999)
+  t.equal(resolve({ hardStopAfter: 1 }, env).shutdownDelay, 0)
+})
+
+t.test('in Kubernetes, too, what is given wins', async t => {
+  const env = { KUBERNETES_SERVICE_HOST: '10.0.0.1' }
+  t.equal(resolve({ shutdownDelay: 0 }, env).shutdownDelay, 0)
+  t.equal(resolve({ shutdownDelay: 7000 }, env).shutdownDelay, 7000)
+})
+
+t.test('a shutdownDelay that leaves no time to drain is refused', async t => {
+  t.equal(resolve({ shutdownDelay: 24_999 }).shutdownDelay, 24_999)
+  t.equal(resolve({ shutdownDelay: 60_000, hardStopAfter: false }).shutdownDelay, 60_000)
+  t.throws(() => resolve({ shutdownDelay: 25_000 }), {
+    code: 'FST_DRAIN_IMPOSSIBLE_TIMES',
+    message: 'fastify-drain: option "shutdownDelay" is 25000 ms, which leaves no time to drain before "hardStopAfter" (25000 ms); allowed: less than hardStopAfter'
+  })
+  t.throws(() => resolve({ shutdownDelay: 100, hardStopAfter: 50 }), { code: 'FST_DRAIN_IMPOSSIBLE_TIMES' })
+})
+
+t.test('a closeSpread that ends after the deadline is refused', async t => {
+  t.equal(resolve({ shutdownDelay: 5000, closeSpread: 19_999 }).closeSpread, 19_999)
+  t.equal(resolve({ closeSpread: 60_000, hardStopAfter: false }).closeSpread, 60_000)
+  t.throws(() => resolve({ shutdownDelay: 5000, closeSpread: 20_000 }), {
+    code: 'FST_DRAIN_IMPOSSIBLE_TIMES',
+    message: 'fastify-drain: option "closeSpread" is 20000 ms, which leaves no time to drain before "hardStopAfter" (25000 ms); allowed: less than hardStopAfter - shutdownDelay, 20000 ms'
+  })
+})
