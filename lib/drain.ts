@@ -24,6 +24,13 @@ export interface DrainEnv {
   closeApp (): Promise<unknown>
 }
 
+/** Something that happens once, and those who wait for it. */
+function once (): { promise: Promise<void>, happen: () => void } {
+  let happen!: () => void
+  const promise = new Promise<void>(resolve => { happen = resolve })
+  return { promise, happen }
+}
+
 /** Takes an app from serving to closed, once, under one deadline. */
 export class Drain {
   readonly connections: Connections
@@ -42,8 +49,7 @@ export class Drain {
   #closed: Promise<DrainReport> | null = null
   #gaveUpOnHooks = false
   #isHardStopped = false
-  #onHardStop = () => {}
-  readonly #hardStopped = new Promise<void>(resolve => { this.#onHardStop = resolve })
+  readonly #hardStopped = once()
 
   constructor ({ settings, clock, log, listenSettled, closeApp }: DrainEnv) {
     this.#settings = settings
@@ -148,7 +154,7 @@ export class Drain {
     this.#isHardStopped = true
     if (this.connections.size > 0) this.#enter('aborting')
     this.connections.cut(this.#settings.hardStop, connection => this.#ledger.straggler(connection, 'cut'))
-    this.#onHardStop()
+    this.#hardStopped.happen()
   }
 
   /** @throws FST_DRAIN_INVALID_CLOSER */
@@ -172,12 +178,12 @@ export class Drain {
   #wait (ms: number): Promise<void> {
     return new Promise(resolve => {
       const cancel = this.#clock.after(ms, resolve)
-      this.#hardStopped.then(cancel)
+      this.#hardStopped.promise.then(cancel)
     })
   }
 
   async #orHardStop (step: Promise<unknown>): Promise<void> {
-    await Promise.race([step, this.#hardStopped])
+    await Promise.race([step, this.#hardStopped.promise])
   }
 
   async #boundedByDeadline (closing: Promise<unknown>): Promise<void> {

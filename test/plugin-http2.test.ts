@@ -109,6 +109,21 @@ for (const [name, server] of [
   })
 }
 
+t.test('secure http2: a client that does not speak HTTP/2 is answered by Node, counted, and does not hold the drain', async t => {
+  const { app, listen } = await testApp(t, { idleGrace: 0, lingerTimeout: 200 }, { http2: true, https: tlsOptions } as object)
+  const to = await listen()
+  const client = tls.connect({ ...to, rejectUnauthorized: false, allowHalfOpen: true } as tls.ConnectionOptions)
+  t.teardown(() => client.destroy())
+  client.on('error', () => {})
+  let received = ''
+  client.setEncoding('latin1').on('data', text => { received += text })
+  await once(client, 'end')
+  t.match(received, /403 Forbidden/)
+  const { new: fresh, idle } = app.drain.connections
+  t.equal(fresh + idle, 1)
+  t.match(await app.drain.begin('test'), { connections: { total: 1, cut: 0 } })
+})
+
 async function answerOf (stream: ClientHttp2Stream): Promise<{ status: number, body: string }> {
   let body = ''
   stream.setEncoding('utf8').on('data', part => { body += part })

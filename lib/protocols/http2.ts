@@ -17,7 +17,7 @@ export function watchSession (session: Http2Session): void {
 }
 
 function count (session: Http2Session, by: number): void {
-  openStreams.set(session, (openStreams.get(session) ?? 0) + by)
+  openStreams.set(session, openStreams.get(session) as number + by)
 }
 
 export function stateOf (session: Http2Session): 'active' | 'idle' {

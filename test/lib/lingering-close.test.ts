@@ -172,6 +172,28 @@ t.test('a socket that goes while the peer may close first leaves no timer behind
   t.same(events, ['closed'])
 })
 
+t.test('a limit that ends when the socket is gone already ends nothing', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 } })
+  await client.fin()
+  await eventually(() => clock.timers === 1, 'the total counts')
+  socket.destroy()
+  clock.advance(5000)
+  await closed
+  t.same(events, ['half-close', 'closed'])
+})
+
+t.test('a socket that goes before everything was flushed is not waited for', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  client.socket.pause()
+  socket.write(Buffer.alloc(16_000_000, 'x'))
+  close()
+  socket.destroy()
+  await closed
+  t.equal(clock.timers, 0)
+  t.same(events, ['half-close', 'closed'])
+})
+
 t.test('where our FIN is out already only the wait for the peer is left', async t => {
   const { socket, client, clock, events, closed, close } = await setUp(t)
   socket.end()

@@ -68,6 +68,13 @@ t.test('while something is left there is a line per second', async t => {
   t.equal(clock.timers, 0, 'no timer is left behind')
 })
 
+t.test('where nothing has begun there is nothing to end', async t => {
+  const { clock, lines, progress } = setUp()
+  progress.end()
+  t.equal(clock.timers, 0)
+  t.same(lines, [])
+})
+
 t.test('row 35: an app that never listened says so at debug level only', async t => {
   const { clock, lines, progress } = setUp()
   progress.begin(fakeConnections({}))

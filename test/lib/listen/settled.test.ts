@@ -7,7 +7,10 @@ async function isPending (promise: Promise<void>): Promise<boolean> {
 }
 
 t.test('without a listen() there is nothing to wait for', async t => {
-  t.notOk(await isPending(new ListenState().settled()))
+  const state = new ListenState()
+  t.notOk(await isPending(state.settled()))
+  state.done()
+  t.notOk(await isPending(state.settled()))
 })
 
 t.test('a listen() is under way until it is done', async t => {

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import * as http1 from '../../../lib/protocols/http1.ts'
 import { deferred, eventually } from '../../helpers/app.ts'
@@ -135,6 +135,15 @@ t.test('where Node has no flag for the last request an answer says close in the 
   t.equal(last.answer.shouldKeepAlive, false)
   last.answer.end('bye')
   t.equal(await ended, 'says-close')
+})
+
+t.test('an answer that shows no head counts as one that said close', async t => {
+  const { socket } = await httpPair(t)
+  const answer = Object.assign(new EventEmitter(), { headersSent: true })
+  const ended = deferred<http1.AnswerEnd>()
+  http1.makeLast(socket, answer as unknown as ServerResponse, () => {}, ended.resolve)
+  answer.emit('finish')
+  t.equal(await ended.promise, 'says-close')
 })
 
 t.test('on an upgraded socket there is nothing to refuse', async t => {
