@@ -78,6 +78,8 @@ export class Drain {
     if (this.#closed === null) {
       this.#drained = this.#drain(reason)
       this.#closed = this.#close(this.#drained)
+      // Last, because whoever listens may call begin() again.
+      this.#controller.abort(new errors.Draining(reason))
     }
     return this.#closed
   }
@@ -99,7 +101,6 @@ export class Drain {
 
     this.#enter('lame-duck')
     connections.retire(this.#retirementPlan())
-    this.#controller.abort(new errors.Draining(reason))
     if (connections.listening) await this.#orHardStop(this.#wait(shutdownDelay))
     await this.#orHardStop(this.#within(listenPatience, this.#listenSettled()))
 

@@ -58,17 +58,7 @@ export type DrainSignal =
   'SIGFPE' | 'SIGSEGV' | 'SIGUSR2' | 'SIGTERM'
 
 /** The options after validation, with every default filled in. */
-export interface Settings {
-  signals: readonly DrainSignal[] | false
-  shutdownDelay: number
-  idleGrace: number
-  closeSpread: number
-  peerCloseTimeout: number
-  lingerTimeout: number
-  lingerTime: number
-  hardStopAfter: number | false
-  hardStop: 'destroy' | 'reset'
-}
+export type Settings = Required<FastifyDrainOptions>
 
 interface Rule {
   schema: SchemaObject
