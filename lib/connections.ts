@@ -125,7 +125,7 @@ export class Connections {
     const connection = this.#newest === null ? undefined : this.#find(this.#newest)
     if (connection === undefined) return
     connection.session = session
-    http2.watchSession(session)
+    http2.watchSession(session, () => this.#retirement?.onServed())
   }
 
   #closed (transport: Socket): void {
@@ -178,8 +178,7 @@ export class Connections {
 
   #retireRequests (server: HttpServer, retirement: Retirement): void {
     watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
-      if (http2.isStream(answer)) answer.once('finish', retirement.onServed)
-      else this.#find(request.socket)?.retireWith(answer, retirement)
+      if (!http2.isStream(answer)) this.#find(request.socket)?.retireWith(answer, retirement)
     })
   }
 

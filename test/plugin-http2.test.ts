@@ -45,6 +45,7 @@ for (const [name, server] of [
     await closed
     const report = await draining
     t.match(report.connections, { total: 1, cut: 0, 'timed-out': 0 })
+    t.equal(report.requests.served, 1)
     t.same(report.stragglers, [])
   })
 

@@ -1,4 +1,4 @@
-import type { Http2Session, ServerHttp2Stream } from 'node:http2'
+import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 
 /*
  * What an HTTP/2 session means for a drain. Node keeps the number of open streams to itself,
@@ -7,12 +7,15 @@ import type { Http2Session, ServerHttp2Stream } from 'node:http2'
 
 const openStreams = new WeakMap<Http2Session, number>()
 
-/** Counts the streams of a session, so that its state is known when a drain begins. */
-export function watchSession (session: Http2Session): void {
+/** Counts the streams of a session, so that its state is known when a drain begins; `onServed`: one has ended well. */
+export function watchSession (session: Http2Session, onServed = () => {}): void {
   openStreams.set(session, 0)
   session.on('stream', (stream: ServerHttp2Stream) => {
     count(session, +1)
-    stream.once('close', () => count(session, -1))
+    stream.once('close', () => {
+      count(session, -1)
+      if (stream.rstCode === constants.NGHTTP2_NO_ERROR) onServed()
+    })
   })
 }
 
