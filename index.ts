@@ -1,16 +1,24 @@
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
-import type { Server } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { systemClock } from './lib/clock.ts'
 import type { ConnectionCounts } from './lib/connections.ts'
 import { Drain } from './lib/drain.ts'
 import { errors } from './lib/errors.ts'
+import { limits } from './lib/limits.ts'
+import { inheritedListeners, whyIgnored } from './lib/listen/inherited.ts'
+import { Listeners } from './lib/listen/listeners.ts'
+import { refuseListen } from './lib/listen/refuse-listen.ts'
 import { ListenState } from './lib/listen/settled.ts'
 import { watchListen } from './lib/listen/watch-listen.ts'
 import { resolveOptions, type FastifyDrainOptions } from './lib/options.ts'
+import { loadNative, type Native } from './lib/os/native.ts'
+import { Sockets } from './lib/os/sockets.ts'
+import { sendDatagram } from './lib/os/unix.ts'
+import { inWords, type Log } from './lib/progress.ts'
 import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
 import type { DrainPhase, DrainReport } from './lib/report.ts'
+import { ServiceManager } from './lib/service-manager.ts'
 import { stopOnSignals } from './lib/signals.ts'
 
 /** What the plugin adds to the app, as `app.drain`. */
@@ -20,6 +28,8 @@ export interface FastifyDrain {
   readonly signal: AbortSignal
   /** How many connections are in each state now. Each reading looks at every connection. */
   readonly connections: ConnectionCounts
+  /** How many peers have vanished without a word since the app began; TCP keepalive finds them. */
+  readonly lostPeers: number
   /** What the drain did; `null` until no connection is left. It is there when onClose hooks run. */
   readonly report: DrainReport | null
   /**
@@ -48,22 +58,49 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
 
   const settings = resolveOptions(options, process.env)
+  const { log } = app
+  const loaded = await loadNative()
+  const native = typeof loaded === 'string' ? null : loaded
+  const missing = limits(settings, loaded, process.env)
+  if (missing !== null) log.warn({}, `fastify-drain: ${missing}`)
+  const ignored = whyIgnored(process)
+  if (ignored !== null) log.info({}, `listen: ${ignored}`)
+
+  const sockets = new Sockets(native)
+  const listeners = new Listeners({
+    settings, native, sockets, clock: systemClock, log, inherited: inheritedListeners(process, native)
+  })
   const listen = new ListenState()
   const drain = new Drain({
-    settings, clock: systemClock, log: app.log, listenSettled: () => listen.settled(), closeApp: () => app.close()
+    settings,
+    clock: systemClock,
+    log,
+    sockets,
+    leave: (server, stop) => listeners.leave(server, stop),
+    listenSettled: () => listen.settled(),
+    closeApp: () => app.close()
   })
+  const serviceManager = serviceManagerOf(process.env, native, log)
   let leaveSignals = () => {}
   let stopsOnSignals = false
 
   app.decorate('drain', decorator(drain))
   drain.connections.adopt(app.server)
-  watchListen(app.server, server => {
-    if (drain.phase !== 'serving') return refuse(server)
+  watchListen(app.server, (server, options) => {
+    if (drain.phase !== 'serving') return refuseListen(server, options, new errors.Closing())
     if (server === app.server) listen.begin(server)
+    listeners.prepare(server, options, server === app.server)
     drain.connections.adopt(server)
     stopBySignal()
   })
-  app.addHook('onListen', async () => listen.done())
+  app.addHook('onListen', async () => {
+    listen.done()
+    listeners.tellOfUnused()
+    serviceManager?.ready()
+  })
+  drain.signal.addEventListener('abort', () => {
+    serviceManager?.stopping(() => `draining, ${inWords(drain.connections.counts())}`)
+  })
   // PID 1 has no default action for a signal: one that came while plugins load would be lost.
   if (process.pid === 1) stopBySignal()
 
@@ -74,6 +111,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   app.addHook('onClose', async () => {
     // An app that is closed before it is ready has had no drain yet.
     await drain.drained('app.close()')
+    serviceManager?.stopped()
     leaveSignals()
   })
 
@@ -84,7 +122,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
       signals: settings.signals,
       stop: reason => drain.stop(reason),
       hardStop: () => drain.hardStopAndFinish(),
-      uncaught: error => app.log.fatal({ err: error }, 'drain: an error that nobody caught ends the process')
+      uncaught: error => log.fatal({ err: error }, 'drain: an error that nobody caught ends the process')
     })
   }
 }
@@ -94,6 +132,7 @@ function decorator (drain: Drain): FastifyDrain {
     get phase () { return drain.phase },
     get signal () { return drain.signal },
     get connections () { return drain.connections.counts() },
+    get lostPeers () { return drain.lostPeers },
     get report () { return drain.report },
     begin: (reason = 'app.drain.begin()') => drain.begin(reason),
     onUpgradeClose: (socket, fn) => drain.onUpgradeClose(socket, fn)
@@ -105,10 +144,10 @@ function isRoot (app: FastifyInstance): boolean {
   return Object.hasOwn(app, 'server')
 }
 
-// Fastify would let a server listen that begins to do so while the app closes.
-function refuse (server: Server): void {
-  server.once('listening', () => server.close())
-  process.nextTick(() => server.emit('error', new errors.Closing()))
+// systemd says where it listens for notifications; nobody else does.
+function serviceManagerOf ({ NOTIFY_SOCKET: path }: NodeJS.ProcessEnv, native: Native | null, log: Log): ServiceManager | null {
+  if (path === undefined || native === null) return null
+  return new ServiceManager({ clock: systemClock, log, send: message => sendDatagram(native, path, message) })
 }
 
 const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })

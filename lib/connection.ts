@@ -3,7 +3,7 @@ import type { ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import type { Clock } from './clock.ts'
 import { lingeringClose, type LingerTimes } from './lingering-close.ts'
-import { reset } from './os/reset.ts'
+import type { Sockets } from './os/sockets.ts'
 import * as http1 from './protocols/http1.ts'
 import * as http2 from './protocols/http2.ts'
 
@@ -21,16 +21,18 @@ export type ConnectionState = 'new' | 'active' | 'idle' | 'upgraded' | 'lingerin
  * How a connection ended during a drain.
  * - `peer-closed`: the peer's FIN, or its RST, came before our FIN.
  * - `half-closed`: our FIN, then the peer's.
- * - `timed-out`: our FIN, and no FIN of the peer within the linger times.
+ * - `timed-out`: our FIN, and no FIN of the peer, or no acknowledgement of what was sent, within the linger times.
  * - `cut`: it was still open at the deadline, or at a second signal.
  * - `handed-over`: a successor has it.
+ * - `peer-lost`: the peer vanished without a word: TCP keepalive, or data that nobody acknowledged, found it out.
  * - `destroyed`: the application, or an error on this side, closed it.
  */
-export type ConnectionOutcome = 'peer-closed' | 'half-closed' | 'timed-out' | 'cut' | 'handed-over' | 'destroyed'
+export type ConnectionOutcome = 'peer-closed' | 'half-closed' | 'timed-out' | 'cut' | 'handed-over' | 'peer-lost' | 'destroyed'
 
 export interface ConnectionEnv {
   clock: Clock
   times: LingerTimes
+  sockets: Sockets
   /** The peer kept neither of the linger times; its socket will be closed after this call. */
   onTimedOut (connection: Connection): void
 }
@@ -75,7 +77,11 @@ export class Connection {
   }
 
   get state (): ConnectionState {
-    if (this.transport.destroyed) return 'closed'
+    return this.transport.destroyed ? 'closed' : this.lastState
+  }
+
+  /** The state that it is in, or was in when its socket was destroyed. */
+  get lastState (): ConnectionState {
     if (this.#halfClosed) return 'lingering'
     const state = this.#protocolState()
     return state === 'idle' && this.socket.bytesRead === this.#bytesBefore ? 'new' : state
@@ -140,6 +146,7 @@ export class Connection {
       peerCloseTimeout,
       times: this.#env.times,
       clock: this.#env.clock,
+      unacknowledged: () => this.unacknowledged,
       onHalfClose: () => { this.#halfClosed = true },
       onTimeout: () => {
         this.outcome = 'timed-out'
@@ -155,6 +162,17 @@ export class Connection {
     this.#env.clock.turn(() => {
       if (this.isQuiet && this.socket.bytesRead === before) this.leave(0)
     })
+  }
+
+  /** How many bytes the peer has not acknowledged, as far as the kernel has them; `null`: nobody knows. */
+  get unacknowledged (): number | null {
+    return this.#env.sockets.unacknowledged(this.socket)
+  }
+
+  /** The errno name of the error that ended it; `null` where there was none. */
+  get error (): string | null {
+    const error = (this.transport.errored ?? this.socket.errored) as NodeJS.ErrnoException | null
+    return error?.code ?? null
   }
 
   /** The request that is open. */
@@ -185,7 +203,7 @@ export class Connection {
   cut (how: 'destroy' | 'reset'): void {
     this.outcome = 'cut'
     this.#unguard()
-    if (how === 'reset') reset(this.transport)
+    if (how === 'reset') this.#env.sockets.reset(this.transport)
     this.socket.destroy()
     this.transport.destroy()
   }
@@ -196,13 +214,18 @@ export class Connection {
 
   /** The transport has closed. */
   closed (): void {
-    this.outcome ??= this.#halfClosed ? 'half-closed' : closedByPeer(this.socket) ? 'peer-closed' : 'destroyed'
+    this.outcome ??= this.#endedBy()
+  }
+
+  #endedBy (): ConnectionOutcome {
+    const { error } = this
+    if (error !== null && lossErrors.has(error)) return 'peer-lost'
+    if (this.#halfClosed) return 'half-closed'
+    return this.socket.readableEnded || (error !== null && peerErrors.has(error)) ? 'peer-closed' : 'destroyed'
   }
 }
 
-const peerErrors = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH'])
+// What the kernel says when nobody has answered its probes or retransmissions: tcp(7), icmp(7).
+const lossErrors = new Set(['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'])
 
-function closedByPeer (socket: Socket): boolean {
-  const error = socket.errored as NodeJS.ErrnoException | null
-  return socket.readableEnded || peerErrors.has(error?.code ?? '')
-}
+const peerErrors = new Set(['ECONNRESET', 'EPIPE'])

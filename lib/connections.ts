@@ -1,11 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
 import { Socket } from 'node:net'
-import type { Clock } from './clock.ts'
 import { Connection, type ConnectionEnv, type ConnectionState, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
-import type { LingerTimes } from './lingering-close.ts'
-import { closeListeners, stopListening } from './listen/close-listeners.ts'
+import { stopListening, type LeaveListener } from './listen/leave-listener.ts'
 import * as http1 from './protocols/http1.ts'
 import * as http2 from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
@@ -21,6 +19,11 @@ export interface RetirementPlan {
   closeSpread: number
   /** How long the peer may close first after an answer that said close, in ms. */
   peerCloseTimeout: number
+}
+
+export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut'> {
+  /** Calls `stop`, which closes a listener, when that loses no connection. */
+  leave: LeaveListener
 }
 
 export interface ConnectionsEvents {
@@ -42,7 +45,7 @@ export class Connections {
   // Until more has to be remembered of a connection than when it came, it costs no object.
   readonly #open = new Map<Socket, Connection | number>()
   readonly #idleCloser: IdleCloser
-  #accepted = 0
+  readonly #leave: LeaveListener
   #newest: Socket | null = null
   #retirement: Retirement | null = null
   #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0 }
@@ -54,9 +57,10 @@ export class Connections {
   readonly #onSocketClose: (this: Socket) => void
   readonly #destroySoon: (this: Socket) => void
 
-  constructor (clock: Clock, times: LingerTimes, events: ConnectionsEvents) {
+  constructor ({ clock, times, sockets, leave }: ConnectionsEnv, events: ConnectionsEvents) {
     const connections = this
-    this.#env = { clock, times, onTimedOut: events.onTimedOut }
+    this.#env = { clock, times, sockets, onTimedOut: events.onTimedOut }
+    this.#leave = leave
     this.#events = events
     this.#idleCloser = new IdleCloser(clock)
     this.#onSocketClose = function () { connections.#closed(this) }
@@ -96,7 +100,6 @@ export class Connections {
 
   #opened (transport: Socket, handshake: boolean): void {
     const openedAt = Math.round(this.#env.clock.now())
-    this.#accepted++
     this.#newest = transport
     this.#open.set(transport, handshake ? new Connection(transport, openedAt, this.#env, { handshake }) : openedAt)
     transport.on('close', this.#onSocketClose)
@@ -184,7 +187,8 @@ export class Connections {
 
   /** Stops listening, then closes what is idle when its grace is over, and everything else when it gets idle. */
   async close (): Promise<void> {
-    await closeListeners(this.#servers, () => this.#accepted, this.#env.clock)
+    await Promise.all([...this.#servers].filter(({ listening }) => listening).map(server =>
+      this.#leave(server, () => stopListening(server))))
     this.#closingIdle = true
     const step = this.#plan.closeSpread / Math.max(1, this.size)
     let offset = 0
@@ -202,7 +206,7 @@ export class Connections {
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
   cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
     this.#idleCloser.stop()
-    stopListening(this.#servers)
+    for (const server of this.#servers) stopListening(server)
     for (const connection of this.#all()) {
       onCut(connection)
       connection.cut(how)

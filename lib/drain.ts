@@ -1,9 +1,12 @@
 import { setMaxListeners } from 'node:events'
 import type { Duplex } from 'node:stream'
 import type { Clock } from './clock.ts'
+import type { Connection } from './connection.ts'
 import { Connections, type RetirementPlan } from './connections.ts'
 import { errors } from './errors.ts'
+import type { LeaveListener } from './listen/leave-listener.ts'
 import type { Settings } from './options.ts'
+import type { Sockets } from './os/sockets.ts'
 import { Progress, type Log } from './progress.ts'
 import { UpgradeClosers, type UpgradeCloser } from './protocols/upgraded.ts'
 import { Ledger, type DrainPhase, type DrainReport } from './report.ts'
@@ -18,6 +21,9 @@ export interface DrainEnv {
   settings: Settings
   clock: Clock
   log: Log
+  sockets: Sockets
+  /** Closes a listener without losing a connection. */
+  leave: LeaveListener
   /** Resolves when no listen() is under way. */
   listenSettled (): Promise<void>
   /** Runs Fastify's own close(). */
@@ -51,7 +57,7 @@ export class Drain {
   #isHardStopped = false
   readonly #hardStopped = once()
 
-  constructor ({ settings, clock, log, listenSettled, closeApp }: DrainEnv) {
+  constructor ({ settings, clock, log, sockets, leave, listenSettled, closeApp }: DrainEnv) {
     this.#settings = settings
     this.#clock = clock
     this.#listenSettled = listenSettled
@@ -61,17 +67,18 @@ export class Drain {
     this.#ledger = new Ledger(clock)
     this.#progress = new Progress(log, clock)
     this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
-    this.connections = new Connections(clock, settings, {
+    this.connections = new Connections({ clock, times: settings, sockets, leave }, {
       onLate: () => this.#ledger.accepted(),
       onServed: () => this.#ledger.served(),
       onTimedOut: connection => this.#ledger.straggler(connection, 'timed-out'),
-      onClosed: connection => this.#ledger.ended(connection)
+      onClosed: connection => this.#ended(connection)
     })
   }
 
   get phase (): DrainPhase { return this.#phase }
   get signal (): AbortSignal { return this.#controller.signal }
   get report (): DrainReport | null { return this.#report }
+  get lostPeers (): number { return this.#ledger.lostPeers }
 
   /** Drains, closes Fastify, and resolves with the report. Every caller gets the same promise. */
   begin (reason: string): Promise<DrainReport> {
@@ -161,6 +168,11 @@ export class Drain {
   /** @throws FST_DRAIN_INVALID_CLOSER */
   onUpgradeClose (socket: Duplex, closer: UpgradeCloser): void {
     this.#closers.add(socket, closer)
+  }
+
+  #ended (connection: Connection): void {
+    this.#ledger.ended(connection)
+    if (connection.outcome === 'peer-lost') this.#progress.peerLost(connection)
   }
 
   #enter (phase: DrainPhase): void {

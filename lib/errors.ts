@@ -23,6 +23,15 @@ export const errors = {
   Closing: createError<[]>(
     'FST_DRAIN_CLOSING',
     'fastify-drain: listen() was refused, because the app is closing or closed; make a new Fastify instance to listen again'),
+  ReusePort: createError<[string]>(
+    'FST_DRAIN_REUSE_PORT',
+    'fastify-drain: reusePort is set, but %s has no port to share; listen on a host and port, or leave reusePort out'),
+  Inherited: createError<[string, string]>(
+    'FST_DRAIN_INHERITED',
+    'fastify-drain: %s; %s', 500, TypeError),
+  SystemCall: createError<[string, string]>(
+    'FST_DRAIN_SYSTEM_CALL',
+    'fastify-drain: %s failed: %s'),
   Draining: createError<[string]>(
     'FST_DRAIN_DRAINING',
     'fastify-drain: the server is draining (%s); end what you are doing soon', 503)

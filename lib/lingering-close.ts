@@ -13,11 +13,17 @@ export interface LingeringClose {
   peerCloseTimeout: number
   times: LingerTimes
   clock: Clock
+  /** How many bytes the peer has not acknowledged; `null`: nobody knows. */
+  unacknowledged (): number | null
   /** Our FIN goes out now; the peer's had not come yet. */
   onHalfClose (): void
   /** Neither FIN nor silence limits were kept by the peer: the socket is closed without its FIN. */
   onTimeout (): void
 }
+
+// How long to wait between two looks at the send queue, in ms: no event tells of an acknowledgement.
+const firstLook = 5
+const longestLook = 200
 
 /**
  * Flush, half-close, read and discard until the peer's FIN, then close.
@@ -25,16 +31,27 @@ export interface LingeringClose {
  * Closing at once would answer whatever the peer still sends with RST, and a peer that gets RST
  * may lose the answer that it has not read yet (RFC 9112 section 9.6).
  *
+ * A peer that is slow to read may take its time: the limits begin anew as long as it acknowledges what was sent. The
+ * socket is kept until then even if the peer's FIN has come, because the network of a container ends with its process,
+ * and the kernel's buffers with it. SO_LINGER with a time would block the event loop instead.
+ *
  * Whoever read the socket before must have let go of it. Node closes it by itself as soon as both
  * directions have ended.
  */
-export function lingeringClose (socket: Socket, { peerCloseTimeout, times, clock, onHalfClose, onTimeout }: LingeringClose): void {
+export function lingeringClose (
+  socket: Socket,
+  { peerCloseTimeout, times, clock, unacknowledged, onHalfClose, onTimeout }: LingeringClose
+): void {
   let cancelWait = () => {}
   let cancelTotal = () => {}
+  let cancelLook = () => {}
+  let left = 0
+  let isSlow = false
 
   socket.setTimeout(0)
   socket.on('error', ignore)
-  socket.once('close', () => { cancelWait(); cancelTotal() })
+  socket.once('close', () => { cancelWait(); cancelTotal(); cancelLook() })
+  socket.destroy = destroyWhenAcknowledged
 
   if (peerCloseTimeout > 0 && !socket.readableEnded) {
     cancelWait = clock.after(peerCloseTimeout, () => {
@@ -55,21 +72,55 @@ export function lingeringClose (socket: Socket, { peerCloseTimeout, times, clock
   function halfClose (): void {
     if (socket.destroyed) return
     if (!socket.readableEnded) onHalfClose()
-    if (socket.writableEnded) return discardFor(times)
+    if (socket.writableEnded) return flushed()
     // A slow reader may take its time to drain what was written before: the limits count from our FIN.
-    socket.end(() => discardFor(times))
+    socket.end(flushed)
   }
 
-  function discardFor ({ lingerTimeout, lingerTime }: LingerTimes): void {
-    if (socket.destroyed) return
-    cancelTotal = clock.after(lingerTime, giveUp)
-    socket.setTimeout(lingerTimeout, giveUp)
+  function flushed (): void {
+    left = unacknowledged() ?? 0
+    socket.on('timeout', limitReached)
+    discard()
   }
 
-  function giveUp (): void {
+  function discard (): void {
+    cancelTotal()
+    cancelTotal = clock.after(times.lingerTime, limitReached)
+    socket.setTimeout(times.lingerTimeout)
+  }
+
+  function limitReached (): void {
     if (socket.destroyed) return
+    if (isCatchingUp()) return discard()
     onTimeout()
-    socket.destroy()
+    destroyNow()
+  }
+
+  // Whoever has acknowledged everything by the first limit was not slow: the answer was on its way when the limit began.
+  function isCatchingUp (): boolean {
+    const before = left
+    left = unacknowledged() ?? 0
+    isSlow ||= left > 0
+    return isSlow && left < before
+  }
+
+  function destroyWhenAcknowledged (error?: Error): Socket {
+    if (error !== undefined || !((unacknowledged() ?? 0) > 0)) return destroyNow(error)
+    look(firstLook)
+    return socket
+  }
+
+  function look (wait: number): void {
+    cancelLook()
+    cancelLook = clock.after(wait, () => {
+      if (!((unacknowledged() ?? 0) > 0)) destroyNow()
+      else look(Math.min(2 * wait, longestLook))
+    })
+  }
+
+  function destroyNow (error?: Error): Socket {
+    delete (socket as Partial<Socket>).destroy
+    return socket.destroy(error)
   }
 }
 

@@ -2,6 +2,7 @@ import { Ajv, type SchemaObject } from 'ajv'
 import { closest } from 'fastest-levenshtein'
 import { inspect } from 'node:util'
 import { errors } from './errors.ts'
+import type { KeepAliveOptions } from './os/sockets.ts'
 
 /** Options of the plugin. Every time is in whole milliseconds. */
 export interface FastifyDrainOptions {
@@ -51,6 +52,47 @@ export interface FastifyDrainOptions {
    * @default 'destroy'
    */
   hardStop?: 'destroy' | 'reset'
+  /**
+   * TCP keepalive of every connection, which finds peers that have vanished; `false`: the sockets are left alone.
+   * @default { idle: 60000, interval: 10000, count: 6 }
+   */
+  keepAlive?: KeepAlive | false
+  /**
+   * SO_REUSEPORT on every listener of this app: a successor can listen on the same port at the same time.
+   * @default false
+   */
+  reusePort?: boolean
+  /**
+   * The name (LISTEN_FDNAMES, systemd's FileDescriptorName=) of the inherited descriptors that this app shall listen on,
+   * whatever their address; `false`: those whose address it asks for.
+   * @default false
+   */
+  listenFdName?: string | false
+}
+
+/** See tcp(7). What is left out has its default. */
+export interface KeepAlive {
+  /**
+   * Silence before the first probe (TCP_KEEPIDLE), in ms, whole seconds.
+   * @default 60000
+   */
+  idle?: number
+  /**
+   * Between two probes (TCP_KEEPINTVL), in ms, whole seconds.
+   * @default 10000
+   */
+  interval?: number
+  /**
+   * Probes without an answer after which the peer counts as gone (TCP_KEEPCNT).
+   * @default 6
+   */
+  count?: number
+  /**
+   * How long sent data may stay unacknowledged (TCP_USER_TIMEOUT, Linux), in ms. Where it is set it decides, not `count`,
+   * when an idle connection is given up, too.
+   * @default the kernel's: retransmissions for about 15 minutes
+   */
+  userTimeout?: number
 }
 
 export type DrainSignal =
@@ -58,12 +100,14 @@ export type DrainSignal =
   'SIGFPE' | 'SIGSEGV' | 'SIGUSR2' | 'SIGTERM'
 
 /** The options after validation, with every default filled in. */
-export type Settings = Required<FastifyDrainOptions>
+export type Settings = Required<Omit<FastifyDrainOptions, 'keepAlive'>> & { keepAlive: KeepAliveOptions | false }
 
 interface Rule {
   schema: SchemaObject
   allowed: string
   default: unknown
+  /** The value can be an object, with members that have rules of their own. */
+  members?: Record<string, Rule>
 }
 
 const knownSignals: readonly DrainSignal[] = [
@@ -77,6 +121,28 @@ const milliseconds = (byDefault: number): Rule => ({
   allowed: `a whole number of milliseconds from 0 to ${longest}`,
   default: byDefault
 })
+
+// Linux takes at most 32767 s.
+const seconds = (byDefault: number): Rule => ({
+  schema: { type: 'integer', minimum: 1000, maximum: 32_767_000, multipleOf: 1000 },
+  allowed: 'whole seconds, in milliseconds: 1000, 2000, ... 32767000',
+  default: byDefault
+})
+
+const keepAlive: Record<keyof KeepAlive, Rule> = {
+  idle: seconds(60_000),
+  interval: seconds(10_000),
+  count: {
+    schema: { type: 'integer', minimum: 1, maximum: 127 },
+    allowed: 'a whole number from 1 to 127',
+    default: 6
+  },
+  userTimeout: {
+    schema: { type: 'integer', minimum: 1, maximum: longest },
+    allowed: `a whole number of milliseconds from 1 to ${longest}`,
+    default: undefined
+  }
+}
 
 /** The one home of names, defaults and what is allowed. */
 export const rules: Record<keyof FastifyDrainOptions, Rule> = {
@@ -105,6 +171,22 @@ export const rules: Record<keyof FastifyDrainOptions, Rule> = {
     schema: { enum: ['destroy', 'reset'] },
     allowed: "'destroy' or 'reset'",
     default: 'destroy'
+  },
+  keepAlive: {
+    schema: { anyOf: [{ const: false }, { type: 'object' }] },
+    allowed: `false, or an object with ${Object.keys(keepAlive).join(', ')}`,
+    default: defaultsOf(keepAlive),
+    members: keepAlive
+  },
+  reusePort: {
+    schema: { type: 'boolean' },
+    allowed: 'true or false',
+    default: false
+  },
+  listenFdName: {
+    schema: { anyOf: [{ const: false }, { type: 'string', minLength: 1 }] },
+    allowed: 'false, or a name',
+    default: false
   }
 }
 
@@ -116,26 +198,27 @@ const fastifyOwn = ['prefix', 'logLevel', 'logSerializers']
 
 const ajv = new Ajv()
 
-const validators = Object.entries(rules).map(([name, rule]) => ({
-  name: name as keyof FastifyDrainOptions,
-  allowed: rule.allowed,
-  valid: ajv.compile(rule.schema)
-}))
+interface Checked {
+  name: string
+  rule: Rule
+  valid: (value: unknown) => boolean
+  members: Checked[]
+}
+
+const checks = compile(rules)
+
+function compile (rules: Record<string, Rule>): Checked[] {
+  return Object.entries(rules).map(([name, rule]) => ({
+    name, rule, valid: ajv.compile(rule.schema), members: compile(rule.members ?? {})
+  }))
+}
 
 /**
  * Checks what the user passed and fills in the defaults.
  * @throws FST_DRAIN_UNKNOWN_OPTION, FST_DRAIN_INVALID_OPTION, FST_DRAIN_IMPOSSIBLE_TIMES
  */
 export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessEnv): Settings {
-  refuseUnknown(given)
-  const settings: Record<string, unknown> = {}
-  for (const { name, allowed, valid } of validators) {
-    // An own property only: a polluted prototype must not configure a shutdown.
-    const value = Object.hasOwn(given, name) ? given[name] : undefined
-    if (value !== undefined && !valid(value)) throw new errors.InvalidOption(name, inspect(value), allowed)
-    settings[name] = value ?? rules[name].default
-  }
-  const resolved = settings as unknown as Settings
+  const resolved = resolve(given, checks) as unknown as Settings
   if (!isGiven(given, 'shutdownDelay') && env['KUBERNETES_SERVICE_HOST'] !== undefined) {
     resolved.shutdownDelay = Math.min(kubernetesShutdownDelay, halfOf(resolved.hardStopAfter))
   }
@@ -143,16 +226,33 @@ export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessE
   return resolved
 }
 
-function isGiven (given: FastifyDrainOptions, name: keyof FastifyDrainOptions): boolean {
-  return Object.hasOwn(given, name) && given[name] !== undefined
+/** `path`: of the object that these are the members of, with a dot behind it. */
+function resolve (given: object, checks: Checked[], path = ''): Record<string, unknown> {
+  refuseUnknown(given, checks.map(({ name }) => name), path)
+  const settings: Record<string, unknown> = {}
+  for (const { name, rule, valid, members } of checks) {
+    // An own property only: a polluted prototype must not configure a shutdown.
+    const value = isGiven(given, name) ? (given as Record<string, unknown>)[name] : rule.default
+    if (value === undefined) continue
+    if (!valid(value)) throw new errors.InvalidOption(path + name, inspect(value), rule.allowed)
+    settings[name] = members.length > 0 && typeof value === 'object' ? resolve(value as object, members, `${path}${name}.`) : value
+  }
+  return settings
 }
 
-function refuseUnknown (given: FastifyDrainOptions): void {
-  const known = Object.keys(rules)
+function isGiven (given: object, name: string): boolean {
+  return Object.hasOwn(given, name) && (given as Record<string, unknown>)[name] !== undefined
+}
+
+function refuseUnknown (given: object, known: string[], path: string): void {
   for (const name of Object.keys(given)) {
-    if (known.includes(name) || fastifyOwn.includes(name)) continue
-    throw new errors.UnknownOption(name, `did you mean "${closest(name, known)}"? Known are ${known.join(', ')}`)
+    if (known.includes(name) || (path === '' && fastifyOwn.includes(name))) continue
+    throw new errors.UnknownOption(path + name, `did you mean "${path}${closest(name, known)}"? Known are ${known.join(', ')}`)
   }
+}
+
+function defaultsOf (rules: Record<string, Rule>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(rules).map(([name, rule]) => [name, rule.default]).filter(([, value]) => value !== undefined))
 }
 
 function refuseImpossible ({ shutdownDelay, closeSpread, hardStopAfter }: Settings): void {

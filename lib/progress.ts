@@ -1,4 +1,5 @@
 import type { Clock } from './clock.ts'
+import type { Connection } from './connection.ts'
 import type { Connections, ConnectionCounts } from './connections.ts'
 import type { DrainPhase, DrainReport, Straggler } from './report.ts'
 
@@ -45,6 +46,11 @@ export class Progress {
     this.#stop()
   }
 
+  peerLost ({ error, transport }: Connection): void {
+    const { remoteAddress, remotePort } = transport
+    this.#log.debug({ error, remoteAddress, remotePort }, `drain: a peer has vanished (${error}); its connection is closed`)
+  }
+
   hooksTooSlow (): void {
     this.#log.error({}, 'drain: an onClose hook is still running at the deadline; it is not waited for any longer')
   }
@@ -67,15 +73,17 @@ export class Progress {
   }
 }
 
-function inWords (connections: ConnectionCounts): string {
+/** Counts for people. */
+export function inWords (connections: ConnectionCounts): string {
   const present = Object.entries(connections).filter(([, count]) => count > 0)
   return present.length === 0 ? 'no connection' : present.map(([state, count]) => `${count} ${state}`).join(', ')
 }
 
 function names (stragglers: Straggler[]): string {
-  const named = stragglers.slice(0, namedAtMost).map(({ remoteAddress, remotePort, method, route, age, state, outcome }) => {
+  const named = stragglers.slice(0, namedAtMost).map(({ remoteAddress, remotePort, method, route, age, state, outcome, error, unacknowledgedBytes }) => {
     const request = method === null ? '' : ` ${method} ${route}`
-    return `${remoteAddress ?? 'local socket'}${remotePort === null ? '' : `:${remotePort}`}${request} (${state}, ${age} ms old, ${outcome})`
+    const unsent = unacknowledgedBytes === null || unacknowledgedBytes === 0 ? null : `${unacknowledgedBytes} bytes not acknowledged`
+    return `${remoteAddress ?? 'local socket'}${remotePort === null ? '' : `:${remotePort}`}${request} (${[state, `${age} ms old`, outcome, error, unsent].filter(Boolean).join(', ')})`
   })
   const more = stragglers.length - named.length
   return named.join(', ') + (more > 0 ? ` and ${more} more` : '')

@@ -24,6 +24,13 @@ export interface Straggler {
   /** The state it was in when it was given up. */
   state: ConnectionState
   outcome: ConnectionOutcome
+  /** The errno name of what ended it, such as ETIMEDOUT; `null`: no error. */
+  error: string | null
+  /**
+   * Bytes that the kernel had taken from us and the peer had not acknowledged (SIOCOUTQ; our FIN is not counted).
+   * `null`: unknown, as for a Unix socket, or without koffi.
+   */
+  unacknowledgedBytes: number | null
 }
 
 /** What a drain did. Plain JSON; all times in ms since the drain began. */
@@ -51,8 +58,10 @@ export class Ledger {
   readonly #phases: Array<{ phase: DrainPhase, at: number }> = []
   readonly #stragglers: Straggler[] = []
   readonly #connections: DrainReport['connections'] = {
-    total: 0, 'peer-closed': 0, 'half-closed': 0, 'timed-out': 0, cut: 0, 'handed-over': 0, destroyed: 0
+    total: 0, 'peer-closed': 0, 'half-closed': 0, 'timed-out': 0, cut: 0, 'handed-over': 0, 'peer-lost': 0, destroyed: 0
   }
+
+  #lostPeers = 0
 
   constructor (clock: Clock) {
     this.#clock = clock
@@ -82,6 +91,11 @@ export class Ledger {
     this.#served++
   }
 
+  /** How many peers have vanished since the app began, drain or not. */
+  get lostPeers (): number {
+    return this.#lostPeers
+  }
+
   /** A connection is being given up; called while its socket can still be asked. */
   straggler (connection: Connection, outcome: ConnectionOutcome): void {
     if (!this.#running) return
@@ -93,13 +107,20 @@ export class Ledger {
       remotePort: remotePort ?? null,
       ...connection.currentRequest(),
       age: Math.round(this.#clock.now() - connection.openedAt),
-      state: connection.state,
-      outcome
+      state: connection.lastState,
+      outcome,
+      error: connection.error,
+      unacknowledgedBytes: connection.unacknowledged
     })
   }
 
   /** A connection has closed. */
-  ended ({ outcome }: Connection): void {
+  ended (connection: Connection): void {
+    const { outcome } = connection
+    if (outcome === 'peer-lost') {
+      this.#lostPeers++
+      this.straggler(connection, outcome)
+    }
     if (this.#running && outcome !== null && outcome !== 'cut') this.#connections[outcome]++
   }
 

@@ -1,0 +1,28 @@
+import { missingKeepAlive } from './keep-alive.ts'
+import { nodeSharesPorts } from './listen/listeners.ts'
+import type { Settings } from './options.ts'
+import type { Native } from './os/native.ts'
+
+/**
+ * What of these settings cannot be done here, why, and how to get it, in one text; `null`: nothing is missing.
+ * `native`: the system calls, or why there are none.
+ */
+export function limits ({ keepAlive, reusePort, hardStop }: Settings, native: Native | string, env: NodeJS.ProcessEnv): string | null {
+  const calls = typeof native === 'string' ? null : native
+  const missing: string[] = []
+
+  const untuned = keepAlive === false ? [] : missingKeepAlive(keepAlive, calls)
+  if (untuned.length > 0) missing.push(`${untuned.join(', ')} of keepAlive are not set`)
+  if (reusePort && !(calls?.has('SO_ATTACH_REUSEPORT_CBPF') ?? false)) {
+    missing.push(nodeSharesPorts
+      ? 'a listener with reusePort cannot send new connections to the others before it closes, so one that comes at that moment is reset'
+      : 'reusePort is not set')
+  }
+  if (calls === null && hardStop === 'reset') missing.push("hardStop 'reset' sends no RST for TLS and for connections whose FIN is on its way")
+  if (calls === null && env['NOTIFY_SOCKET'] !== undefined) missing.push('the service manager is not notified (NOTIFY_SOCKET)')
+  if (calls === null) missing.push('the report does not know which bytes the peer has not acknowledged')
+  if (missing.length === 0) return null
+
+  const advice = typeof native !== 'string' ? '' : native.startsWith('koffi') ? `${native}; npm install koffi: ` : `${native}: `
+  return `${advice}${missing.join('; ')}`
+}

@@ -1,0 +1,162 @@
+import cluster from 'node:cluster'
+import type { AddressInfo, Server } from 'node:net'
+import { constants } from 'node:os'
+import { getSystemErrorMap } from 'node:util'
+import type { Clock } from '../clock.ts'
+import { errors } from '../errors.ts'
+import { keepAlive } from '../keep-alive.ts'
+import type { Settings } from '../options.ts'
+import { errnoOf, type Native } from '../os/native.ts'
+import { bindShared } from '../os/reuse-port.ts'
+import type { Sockets } from '../os/sockets.ts'
+import type { Log } from '../progress.ts'
+import { nameOwner } from './address-in-use.ts'
+import { addressInWords, adopt, type Inherited } from './inherited.ts'
+import { acceptUntilQuiet } from './leave-listener.ts'
+import { override, type ListenOptions } from './override.ts'
+import { refuseListen } from './refuse-listen.ts'
+import { joinGroup, leaveGroup } from './reuse-port.ts'
+
+export interface ListenersEnv {
+  settings: Settings
+  native: Native | null
+  sockets: Sockets
+  clock: Clock
+  log: Log
+  inherited: Inherited[]
+}
+
+/** How the servers of one app come to listen, and how each of them stops. */
+export class Listeners {
+  readonly #env: ListenersEnv
+  readonly #shared = new WeakSet<Server>()
+  #inherits = false
+
+  constructor (env: ListenersEnv) {
+    this.#env = env
+  }
+
+  /** A server begins to listen: decides on what. `isMain`: it is not the second one of `localhost`. */
+  prepare (server: Server, options: ListenOptions, isMain: boolean): void {
+    const { settings, sockets, log } = this.#env
+    if (settings.keepAlive !== false) {
+      keepAlive(server, settings.keepAlive, sockets, error => log.warn({ err: error }, 'listen: TCP keepalive cannot be set'))
+    }
+    nameOwner(server)
+    server.prependOnceListener('listening', () => this.#tell(server))
+    // The user has a listener already.
+    if (typeof options.fd === 'number') return
+    const error = this.#inherit(options, isMain) ?? (settings.reusePort && !this.#inherits ? this.#share(server, options) : null)
+    if (error !== null) refuseListen(server, options, error)
+  }
+
+  #inherit (options: ListenOptions, isMain: boolean): Error | null {
+    const { settings: { listenFdName: name }, inherited, log } = this.#env
+    const found = adopt(inherited, options, isMain ? name : false, isMain)
+    if (found !== null) {
+      this.#inherits = true
+      override(options, { fd: found.fd })
+      const { fd, name } = found
+      log.info({ fd, name }, `listen: on the inherited descriptor ${fd}${name === '' ? '' : ` (${name})`}, ${addressInWords(found.at)}`)
+      return null
+    }
+    if (!isMain) return this.#inherits ? new errors.Inherited('an inherited listener serves localhost', 'a second one is not needed') : null
+    if (name === false || inherited.length === 0) return null
+    return new errors.Inherited(`there is no inherited listener with the name '${name}' left`, `there are ${inherited.map(inWords).join(', ')}`)
+  }
+
+  #share (server: Server, options: ListenOptions): Error | null {
+    if (options.path !== undefined) return new errors.ReusePort(`the Unix socket ${options.path}`)
+    const way = this.#wayToShare()
+    if (way === 'none') return null
+    if (way === 'node') override(options, { reusePort: true })
+    else {
+      try {
+        const fd = bindShared(this.#env.native as Native, options.host || '::', Number(options.port), options.ipv6Only === true)
+        // Node's own look-up fails, too, and says so.
+        if (fd === null) return null
+        override(options, { fd })
+      } catch (error) {
+        return likeNode(error, options)
+      }
+    }
+    this.#shared.add(server)
+    if (this.#steers) server.once('listening', () => this.#join(server))
+    return null
+  }
+
+  #wayToShare (): 'node' | 'native' | 'none' {
+    if (nodeSharesPorts) return 'node'
+    // There it is the primary that binds.
+    return this.#steers && !cluster.isWorker ? 'native' : 'none'
+  }
+
+  get #steers (): boolean {
+    return this.#env.native?.has('SO_ATTACH_REUSEPORT_CBPF') ?? false
+  }
+
+  async #join (server: Server): Promise<void> {
+    try {
+      await joinGroup(server, this.#groupEnv)
+    } catch (error) {
+      if (server.listening) this.#env.log.warn({ err: error }, 'listen: the other listeners of the port may still keep new connections to themselves')
+    }
+  }
+
+  /** Stops listening, by `stop`, so that no connection is lost. */
+  async leave (server: Server, stop: () => void): Promise<void> {
+    if (this.#shared.has(server) && this.#steers && server.listening) {
+      try {
+        return await leaveGroup(server, stop, this.#groupEnv)
+      } catch (error) {
+        if (server.listening) {
+          this.#env.log.warn({ err: error }, 'drain: new connections cannot be sent to the other listeners of the port; one that comes at the wrong moment will be reset')
+        }
+      }
+    }
+    await acceptUntilQuiet(server, this.#env.clock)
+    stop()
+  }
+
+  get #groupEnv (): { native: Native, sockets: Sockets, clock: Clock } {
+    const { native, sockets, clock } = this.#env
+    return { native: native as Native, sockets, clock }
+  }
+
+  #tell (server: Server): void {
+    const { sockets, log } = this.#env
+    const at = server.address() as AddressInfo | string
+    if (typeof at === 'string') return
+    const reusesAddress = sockets.reusesAddress(server)
+    if (reusesAddress !== null) {
+      log.debug({ reusesAddress }, `listen: ${addressInWords(at)} with SO_REUSEADDR ${reusesAddress ? 'on' : 'off'}`)
+    }
+  }
+
+  /** Warns of inherited listeners that nobody has asked for: who connects there waits for ever. */
+  tellOfUnused (): void {
+    for (const one of this.#env.inherited.filter(({ taken }) => !taken)) {
+      this.#env.log.warn({ fd: one.fd, name: one.name }, `listen: nobody has asked for the inherited listener ${inWords(one)}; pass its address to app.listen(), or its name as the option listenFdName`)
+    }
+  }
+}
+
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
+
+/** Whether listen({ reusePort: true }) means anything to this Node, and to libuv on this platform. */
+export const nodeSharesPorts = (major > 22 || (major === 22 && minor >= 12)) && !['darwin', 'win32'].includes(process.platform)
+
+function inWords ({ fd, name, at }: Inherited): string {
+  return `${fd}${name === '' ? '' : ` (${name})`}, ${addressInWords(at)}`
+}
+
+/** An error of the kernel in the form in which listen() gives it. */
+function likeNode (error: unknown, { host, port }: ListenOptions): Error {
+  const code = errnoOf(error)
+  if (typeof code !== 'string' || !(code in constants.errno)) return error as Error
+  const errno = -constants.errno[code as keyof typeof constants.errno]
+  const [, text = ''] = getSystemErrorMap().get(errno) ?? []
+  return Object.assign(new Error(`listen ${code}: ${text} ${host ?? ''}:${port}`, { cause: error }), {
+    code, errno, syscall: 'listen', address: host, port: Number(port)
+  })
+}

@@ -1,0 +1,8 @@
+import type { Server, Socket } from 'node:net'
+
+/** The file descriptor of a socket or listener; `null` where Node does not tell (Windows), or when it is closed. */
+export function descriptorOf (owner: Socket | Server): number | null {
+  const { _handle: handle } = owner as { _handle?: { fd?: number } | null }
+  const fd = handle?.fd
+  return typeof fd === 'number' && fd >= 0 ? fd : null
+}

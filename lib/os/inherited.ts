@@ -1,0 +1,44 @@
+import { addressText } from './address.ts'
+import { errnoOf, type Native } from './native.ts'
+import { LISTEN, socketInode, tcpSockets, unixListener } from './proc.ts'
+
+export type ListenerAddress = { address: string, port: number } | { path: string }
+
+const SOCK_STREAM = 1
+
+/** Where the listening socket behind this descriptor listens, or in words what it is instead. */
+export function listenerOf (fd: number, native: Native | null): ListenerAddress | string {
+  try {
+    return native === null ? fromProc(fd) : fromKernel(native, fd)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    if (errnoOf(error) === 'ENOTSOCK') return 'is not a socket'
+    if (errnoOf(error) === 'EBADF' || code === 'ENOENT') return 'is not open'
+    return `cannot be looked at (${message})`
+  }
+}
+
+function fromKernel (native: Native, fd: number): ListenerAddress | string {
+  if (native.getInt(fd, 'SO_TYPE') !== SOCK_STREAM) return 'is not a stream socket'
+  if (native.getInt(fd, 'SO_ACCEPTCONN') === 0) return 'is not listening'
+  const { unix, inet, inet6 } = native.platform.addressFamilies
+  const address = native.addressOf(fd)
+  const view = new DataView(address.buffer, address.byteOffset, address.byteLength)
+  // Linux: 16 bits in the byte order of the machine; BSD: a length, then the family.
+  const family = address[1] !== 0 ? address[1] : address[0]
+  switch (family) {
+    case unix: return { path: Buffer.from(address.subarray(2)).toString().replace(/(?!^)\0.*$/s, '') }
+    case inet: return { address: addressText(address.subarray(4, 8)), port: view.getUint16(2) }
+    case inet6: return { address: addressText(address.subarray(8, 24)), port: view.getUint16(2) }
+    default: return `has the address family ${family}`
+  }
+}
+
+function fromProc (fd: number): ListenerAddress | string {
+  const inode = socketInode(fd)
+  if (inode === null) return 'is not a socket'
+  const found = tcpSockets().find(line => line.inode === inode)
+  if (found?.state === LISTEN) return { address: found.address, port: found.port }
+  const path = unixListener(inode)
+  return path === null ? 'is not a listening stream socket' : { path }
+}

@@ -1,0 +1,106 @@
+import type { Server, Socket } from 'node:net'
+import { descriptorOf } from './descriptor.ts'
+import { isLittleEndian, type Native } from './native.ts'
+
+interface ResettableSocket extends Socket {
+  resetAndClosing?: boolean
+}
+
+// struct linger { onoff: 1, linger: 0 }
+const lingerZero = new Uint8Array(new Int32Array([1, 0]).buffer)
+
+// struct tcp_info: eight bytes, then 32-bit numbers; of a listener tcpi_unacked is the length of its accept queue.
+const unackedOffset = 24
+
+export interface KeepAliveOptions {
+  /** Silence before the first probe, in ms. */
+  idle: number
+  /** Between two probes, in ms. */
+  interval: number
+  /** Probes without an answer after which the peer counts as gone. */
+  count: number
+  /** How long sent data may stay unacknowledged, in ms. */
+  userTimeout?: number
+}
+
+/** What the kernel knows of the sockets of this app, and what it can be told; without system calls as much as Node offers. */
+export class Sockets {
+  readonly #native: Native | null
+
+  constructor (native: Native | null) {
+    this.#native = native
+  }
+
+  /** The next destroy() of this socket sends RST and discards what was not sent. */
+  reset (socket: Socket): void {
+    const fd = descriptorOf(socket)
+    if (this.#native === null || fd === null) return resetByNode(socket)
+    try {
+      this.#native.setOption(fd, 'SO_LINGER', lingerZero)
+    } catch {
+      resetByNode(socket)
+    }
+  }
+
+  /**
+   * How many bytes the kernel has taken that the peer has not acknowledged; `null`: nobody knows, or it is no TCP socket.
+   * Our FIN is not counted.
+   */
+  unacknowledged (socket: Socket): number | null {
+    const native = this.#native
+    const fd = descriptorOf(socket)
+    if (native === null || fd === null || native.platform.unacknowledged === null || socket.remoteAddress === undefined) return null
+    try {
+      const queued = native.ioctl(fd, native.platform.unacknowledged)
+      // A FIN takes a place in the sequence, behind all the rest.
+      return socket.writableFinished ? Math.max(0, queued - 1) : queued
+    } catch {
+      return null
+    }
+  }
+
+  /** How many connections wait to be accepted; `null`: nobody knows. */
+  waiting (server: Server): number | null {
+    const fd = descriptorOf(server)
+    if (this.#native === null || fd === null || !this.#native.has('TCP_INFO')) return null
+    return this.#native.getOption(fd, 'TCP_INFO', 32).getUint32(unackedOffset, isLittleEndian)
+  }
+
+  /** Whether the options of a listener are those of the sockets that it accepts. */
+  get inherits (): boolean {
+    return this.#native?.platform.inherits ?? false
+  }
+
+  /** Sets TCP keepalive, on a listener for what it will accept. */
+  keepAlive (owner: Server | Socket, { idle, interval, count, userTimeout }: KeepAliveOptions): boolean {
+    const native = this.#native
+    const fd = descriptorOf(owner)
+    if (native === null || fd === null) return false
+    native.setOption(fd, 'SO_KEEPALIVE', 1)
+    native.setOption(fd, 'TCP_KEEPIDLE', idle / 1000)
+    native.setOption(fd, 'TCP_KEEPINTVL', interval / 1000)
+    native.setOption(fd, 'TCP_KEEPCNT', count)
+    if (userTimeout !== undefined && native.has('TCP_USER_TIMEOUT')) native.setOption(fd, 'TCP_USER_TIMEOUT', userTimeout)
+    return true
+  }
+
+  /** Whether SO_REUSEADDR is set; `null`: nobody knows. */
+  reusesAddress (server: Server): boolean | null {
+    const fd = descriptorOf(server)
+    return this.#native === null || fd === null ? null : this.#native.getInt(fd, 'SO_REUSEADDR') !== 0
+  }
+}
+
+/*
+ * Node's resetAndDestroy() cannot be used: on Node 20 it first waits until everything is flushed, which a
+ * peer that does not read prevents for ever. While a shutdown is pending libuv refuses to reset (EINVAL, and
+ * Node would leak the descriptor), so such a socket is closed in the plain way.
+ */
+function resetByNode (socket: Socket): void {
+  if (!('resetAndDestroy' in socket) || isShuttingDown(socket)) return
+  (socket as ResettableSocket).resetAndClosing = true
+}
+
+function isShuttingDown (socket: Socket): boolean {
+  return socket.writableEnded && !socket.writableFinished
+}
