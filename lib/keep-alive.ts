@@ -20,18 +20,16 @@ export function missingKeepAlive ({ userTimeout }: KeepAliveOptions, native: Nat
 
 /**
  * Gives what this server accepts TCP keepalive: on its listener, once, where accepted sockets inherit that, else socket by
- * socket. `onError` hears of a kernel that refuses.
+ * socket. Called as soon as it listens; `onError` hears of a kernel that refuses.
  */
 export function keepAlive (server: TunableServer, options: KeepAliveOptions, sockets: Sockets, onError: (error: unknown) => void): void {
-  server.prependListener('listening', () => {
-    // A Unix socket has no network below.
-    if (typeof server.address() === 'string') return
-    // Node would set its own on every socket, and reset the interval and the count with it.
-    if ('keepAlive' in server) server.keepAlive = false
-    attempt(() => {
-      if (sockets.inherits && sockets.keepAlive(server, options)) tuneFirst(sockets.waiting(server) ?? 0)
-      else server.prependListener('connection', tune)
-    })
+  // A Unix socket has no network below.
+  if (typeof server.address() === 'string') return
+  // Node would set its own on every socket, and reset the interval and the count with it.
+  if ('keepAlive' in server) server.keepAlive = false
+  attempt(() => {
+    if (sockets.inherits && sockets.keepAlive(server, options)) tuneFirst(sockets.waiting(server) ?? 0)
+    else server.prependListener('connection', tune)
   })
 
   // Those whose handshake was over before the listener had its options.

@@ -1,6 +1,6 @@
-import type { Server } from 'node:net'
+import { isIP } from 'node:net'
 import { canonical } from '../os/address.ts'
-import { LISTEN, ownerOf, tcpSockets } from '../os/proc.ts'
+import { LISTEN, ownerOf, tcpListeners } from '../os/proc.ts'
 
 interface InUse extends NodeJS.ErrnoException {
   address?: string
@@ -10,25 +10,19 @@ interface InUse extends NodeJS.ErrnoException {
 }
 
 /** Makes the error of a server that cannot listen name the process that is in the way. */
-export function nameOwner (server: Server): void {
-  const explain = (error: InUse): void => {
-    server.off('listening', stop)
-    if (error.code !== 'EADDRINUSE' || error.port === undefined) return
-    const owner = ownerOfPort(error.address ?? '', error.port)
-    if (owner === null) return
-    error.owner = owner
-    const words = `; process ${owner.pid} listens there${owner.command === '' ? '' : ` (${owner.command})`}`
-    if (error.stack !== undefined) error.stack = error.stack.replace(error.message, () => error.message + words)
-    error.message += words
-  }
-  const stop = (): void => { server.off('error', explain) }
-  server.prependOnceListener('error', explain)
-  server.prependOnceListener('listening', stop)
+export function explainInUse (error: InUse): void {
+  if (error.code !== 'EADDRINUSE' || error.port === undefined) return
+  const owner = ownerOfPort(error.address ?? '', error.port)
+  if (owner === null) return
+  error.owner = owner
+  const words = `; process ${owner.pid} listens there${owner.command === '' ? '' : ` (${owner.command})`}`
+  if (error.stack !== undefined) error.stack = error.stack.replace(error.message, () => error.message + words)
+  error.message += words
 }
 
 function ownerOfPort (address: string, port: number): { pid: number, command: string } | null {
   try {
-    const inodes = tcpSockets()
+    const inodes = tcpListeners()
       .filter(line => line.state === LISTEN && line.port === port && clash(line.address, address))
       .map(({ inode }) => inode)
     return inodes.length === 0 ? null : ownerOf(new Set(inodes))
@@ -42,6 +36,7 @@ function clash (one: string, other: string): boolean {
   return isWildcard(one) || isWildcard(other) || one === canonical(other)
 }
 
+// The address of a host name is not known here.
 function isWildcard (address: string): boolean {
-  return ['0.0.0.0', '::', ''].includes(canonical(address))
+  return isIP(address) === 0 || ['0.0.0.0', '::'].includes(canonical(address))
 }

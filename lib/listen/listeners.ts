@@ -10,7 +10,7 @@ import { errnoOf, type Native } from '../os/native.ts'
 import { bindShared } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
 import type { Log } from '../progress.ts'
-import { nameOwner } from './address-in-use.ts'
+import { explainInUse } from './address-in-use.ts'
 import { addressInWords, adopt, type Inherited } from './inherited.ts'
 import { acceptUntilQuiet } from './leave-listener.ts'
 import { override, type ListenOptions } from './override.ts'
@@ -38,16 +38,30 @@ export class Listeners {
 
   /** A server begins to listen: decides on what. `isMain`: it is not the second one of `localhost`. */
   prepare (server: Server, options: ListenOptions, isMain: boolean): void {
+    const listening = (): void => {
+      server.off('error', failed)
+      this.#listening(server)
+    }
+    const failed = (error: Error): void => {
+      server.off('listening', listening)
+      explainInUse(error)
+    }
+    server.prependOnceListener('listening', listening)
+    server.prependOnceListener('error', failed)
+
+    // The user has a listener already.
+    if (typeof options.fd === 'number') return
+    const error = this.#inherit(options, isMain) ?? (this.#env.settings.reusePort && !this.#inherits ? this.#share(server, options) : null)
+    if (error !== null) refuseListen(server, options, error)
+  }
+
+  #listening (server: Server): void {
     const { settings, sockets, log } = this.#env
     if (settings.keepAlive !== false) {
       keepAlive(server, settings.keepAlive, sockets, error => log.warn({ err: error }, 'listen: TCP keepalive cannot be set'))
     }
-    nameOwner(server)
-    server.prependOnceListener('listening', () => this.#tell(server))
-    // The user has a listener already.
-    if (typeof options.fd === 'number') return
-    const error = this.#inherit(options, isMain) ?? (settings.reusePort && !this.#inherits ? this.#share(server, options) : null)
-    if (error !== null) refuseListen(server, options, error)
+    this.#tell(server)
+    if (this.#shared.has(server) && this.#steers) this.#join(server)
   }
 
   #inherit (options: ListenOptions, isMain: boolean): Error | null {
@@ -81,7 +95,6 @@ export class Listeners {
       }
     }
     this.#shared.add(server)
-    if (this.#steers) server.once('listening', () => this.#join(server))
     return null
   }
 

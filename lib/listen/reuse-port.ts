@@ -3,7 +3,7 @@ import { connect, type AddressInfo, type DropArgument, type Server, type Socket 
 import type { Clock } from '../clock.ts'
 import { descriptorOf } from '../os/descriptor.ts'
 import type { Native } from '../os/native.ts'
-import { LISTEN, socketInode, SYN_RECV, tcpSocketsLater } from '../os/proc.ts'
+import { LISTEN, socketInode, SYN_RECV, tcpListenersLater } from '../os/proc.ts'
 import { steerTo, steerToFirst, stopSteering } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
 import { takeName } from '../os/unix.ts'
@@ -86,7 +86,7 @@ async function getsOwnConnection (server: Server, { sockets, clock }: GroupEnv):
 
 async function membersBeside (server: Server): Promise<number> {
   const inode = socketInode(fdOf(server))
-  const listeners = (await tcpSocketsLater()).filter(({ state }) => state === LISTEN)
+  const listeners = (await tcpListenersLater()).filter(({ state }) => state === LISTEN)
   const own = listeners.find(line => line.inode === inode)
   return listeners.filter(({ address, port }) => address === own?.address && port === own.port).length - 1
 }
@@ -95,7 +95,7 @@ async function membersBeside (server: Server): Promise<number> {
 async function handshakesDone (server: Server, clock: Clock): Promise<void> {
   const { port } = server.address() as AddressInfo
   const begun = async (): Promise<string[]> =>
-    (await tcpSocketsLater()).filter(line => line.state === SYN_RECV && line.port === port).map(({ remote }) => remote)
+    (await tcpListenersLater()).filter(line => line.state === SYN_RECV && line.port === port).map(({ remote }) => remote)
   const ends = clock.now() + handshakePatience
   let left = new Set(await begun())
   while (left.size > 0 && clock.now() < ends) {

@@ -1,6 +1,6 @@
 import { addressText } from './address.ts'
 import { errnoOf, type Native } from './native.ts'
-import { LISTEN, socketInode, tcpSockets, unixListener } from './proc.ts'
+import { LISTEN, socketInode, tcpListeners, unixListener } from './proc.ts'
 
 export type ListenerAddress = { address: string, port: number } | { path: string }
 
@@ -37,7 +37,7 @@ function fromKernel (native: Native, fd: number): ListenerAddress | string {
 function fromProc (fd: number): ListenerAddress | string {
   const inode = socketInode(fd)
   if (inode === null) return 'is not a socket'
-  const found = tcpSockets().find(line => line.inode === inode)
+  const found = tcpListeners().find(line => line.inode === inode)
   if (found?.state === LISTEN) return { address: found.address, port: found.port }
   const path = unixListener(inode)
   return path === null ? 'is not a listening stream socket' : { path }

@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises'
 import { addressText } from './address.ts'
 import { isLittleEndian } from './native.ts'
 
-/** A line of /proc/net/tcp or /proc/net/tcp6, see proc(5). */
-export interface TcpLine {
+/** A socket in /proc/net/tcp or /proc/net/tcp6, see proc(5). */
+export interface TcpSocket {
   address: string
   port: number
-  /** Of the peer, as the kernel writes it. */
+  /** The peer, as the kernel writes it. */
   remote: string
   state: string
   inode: string
@@ -18,30 +18,34 @@ export const SYN_RECV = '03'
 
 const tables = ['/proc/net/tcp', '/proc/net/tcp6']
 
-/** Every TCP socket of this network namespace; those of a family that the kernel does not have are missing. */
-export function tcpSockets (): TcpLine[] {
+/**
+ * The TCP sockets of this network namespace that listen, and the handshakes under way there. Where the kernel does not
+ * have a family its sockets are missing.
+ */
+export function tcpListeners (): TcpSocket[] {
   return tables.flatMap(path => {
     try { return parse(readFileSync(path, 'latin1')) } catch (error) { return noneOr(error) }
   })
 }
 
 /** The same, without keeping the event loop waiting: with many connections the kernel takes its time. */
-export async function tcpSocketsLater (): Promise<TcpLine[]> {
-  const texts = await Promise.all(tables.map(path => readFile(path, 'latin1').then(parse, noneOr)))
-  return texts.flat()
+export async function tcpListenersLater (): Promise<TcpSocket[]> {
+  const tcpSockets = await Promise.all(tables.map(path => readFile(path, 'latin1').then(parse, noneOr)))
+  return tcpSockets.flat()
 }
 
-function noneOr (error: unknown): TcpLine[] {
+function noneOr (error: unknown): TcpSocket[] {
   if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
   throw error
 }
 
-function parse (text: string): TcpLine[] {
-  return text.trimEnd().split('\n').slice(1).map(line => {
-    const [, local = '', remote = '', state = '', , , , , , inode = ''] = line.trim().split(/\s+/)
-    const [address = '', port = ''] = local.split(':')
-    return { address: addressOf(address), port: parseInt(port, 16), remote, state, inode }
-  })
+// There can be many thousands of lines; few are of interest.
+const line = /^ *\d+: ([\dA-F]+):([\dA-F]{4}) ([\dA-F:]+) (0A|03) \S+ \S+ \S+ +\d+ +\d+ (\d+)/gm
+
+function parse (text: string): TcpSocket[] {
+  return [...text.matchAll(line)].map(([, address = '', port = '', remote = '', state = '', inode = '']) => ({
+    address: addressOf(address), port: parseInt(port, 16), remote, state, inode
+  }))
 }
 
 // 32-bit words in the byte order of the machine.
