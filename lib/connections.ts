@@ -205,7 +205,6 @@ export class Connections {
 
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
   cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
-    this.#idleCloser.stop()
     for (const server of this.#servers) stopListening(server)
     for (const connection of this.#all()) {
       onCut(connection)

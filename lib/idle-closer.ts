@@ -17,17 +17,15 @@ export class IdleCloser {
   readonly #clock: Clock
   #queue: Waiting[] = []
   #running = false
-  #latest = 0
   #cancel = () => {}
 
   constructor (clock: Clock) {
     this.#clock = clock
   }
 
-  /** `due` never runs backwards: a connection is closed at the earliest when those before it are. */
+  /** Closes it at `due`, and not before those that were added before it. */
   add (connection: Connection, due: number): void {
-    this.#latest = Math.max(this.#latest, due)
-    this.#queue.push({ connection, due: this.#latest })
+    this.#queue.push({ connection, due })
     if (!this.#running) this.#schedule()
   }
 
@@ -52,7 +50,7 @@ export class IdleCloser {
         if (!connection.isQuiet) return
         if (connection.socket.bytesRead === read[i]) connection.leave(0)
         // Bytes that are no request, such as an empty line: look again in the next turn.
-        else this.add(connection, this.#latest)
+        else this.add(connection, this.#clock.now())
       })
       this.#schedule()
     })
