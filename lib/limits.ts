@@ -23,6 +23,6 @@ export function limits ({ keepAlive, reusePort, hardStop }: Settings, native: Na
   if (calls === null) missing.push('the report does not know which bytes the peer has not acknowledged')
   if (missing.length === 0) return null
 
-  const advice = typeof native !== 'string' ? '' : native.startsWith('koffi') ? `${native}; npm install koffi: ` : `${native}: `
-  return `${advice}${missing.join('; ')}`
+  const why = typeof native === 'string' ? `${native}: ` : ''
+  return `${why}${missing.join('; ')}`
 }

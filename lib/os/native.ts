@@ -161,6 +161,9 @@ export async function loadNative (
   try {
     return new Native((await load()).default, table)
   } catch (error) {
-    return `koffi cannot be loaded (${(error as NodeJS.ErrnoException).code ?? (error as Error).message})`
+    const { code, message } = error as NodeJS.ErrnoException
+    // Node's permission model.
+    const remedy = code === 'ERR_DLOPEN_DISABLED' ? 'start node with --allow-addons' : 'npm install koffi'
+    return `koffi cannot be loaded (${code ?? message}; ${remedy})`
   }
 }
