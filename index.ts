@@ -154,7 +154,7 @@ const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })
 
 export default fastifyDrain
 export { fastifyDrain }
-export type { FastifyDrainOptions, DrainSignal } from './lib/options.ts'
+export type { FastifyDrainOptions, DrainSignal, KeepAlive } from './lib/options.ts'
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
 export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
 export type { ConnectionCounts } from './lib/connections.ts'

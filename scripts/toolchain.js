@@ -13,7 +13,9 @@ const systemTools = [
   { command: 'python3', debian: 'python3' },
   { command: 'curl', debian: 'curl' },
   { command: 'ss', debian: 'iproute2' },
-  { command: 'ip', debian: 'iproute2' }
+  { command: 'ip', debian: 'iproute2' },
+  { command: 'tcpdump', debian: 'tcpdump' },
+  { command: 'systemd-socket-activate', debian: 'systemd' }
 ]
 
 /** Runs a command to its end; resolves with its exit code and its output (stdout and stderr as they came). */

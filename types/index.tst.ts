@@ -9,7 +9,8 @@ import drain, {
   type DrainPhase,
   type DrainReport,
   type FastifyDrain,
-  type FastifyDrainOptions
+  type FastifyDrainOptions,
+  type KeepAlive
 } from '../index.ts'
 
 const app = Fastify()
@@ -76,6 +77,22 @@ describe('options', () => {
     expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ hardStop: 'destroy' | 'reset' }>()
     expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ hardStop: 'kill' }>()
   })
+
+  test('keepalive is given in part, in whole, or turned off', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ keepAlive: {} }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ keepAlive: KeepAlive }>()
+    expect<KeepAlive>().type.toBe<{ idle?: number, interval?: number, count?: number, userTimeout?: number }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ keepAlive: false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ keepAlive: true }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ keepAlive: { idle: string } }>()
+  })
+
+  test('listeners are shared or not, and inherited by name or not', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ reusePort: boolean }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ reusePort: string }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ listenFdName: string | false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ listenFdName: true }>()
+  })
 })
 
 describe('app.drain', () => {
@@ -106,6 +123,10 @@ describe('app.drain', () => {
     expect(app.drain.begin()).type.toBe<Promise<DrainReport>>()
   })
 
+  test('counts peers that have vanished', () => {
+    expect(app.drain.lostPeers).type.toBe<number>()
+  })
+
   test('has a report in the end', () => {
     expect(app.drain.report).type.toBe<DrainReport | null>()
     expect<DrainReport['reason']>().type.toBe<string>()
@@ -113,13 +134,15 @@ describe('app.drain', () => {
   })
 
   test('reports connections by outcome', () => {
-    expect<ConnectionOutcome>().type.toBeAssignableFrom<'peer-closed' | 'half-closed' | 'timed-out' | 'cut' | 'handed-over'>()
+    expect<ConnectionOutcome>().type.toBe<'peer-closed' | 'half-closed' | 'timed-out' | 'cut' | 'handed-over' | 'peer-lost' | 'destroyed'>()
     expect<DrainReport['connections']>().type.toBeAssignableTo<Record<ConnectionOutcome, number>>()
   })
 
   test('names the stragglers', () => {
     expect<DrainReport['stragglers'][number]['outcome']>().type.toBe<ConnectionOutcome>()
     expect<DrainReport['stragglers'][number]['state']>().type.toBe<ConnectionState>()
+    expect<DrainReport['stragglers'][number]['error']>().type.toBe<string | null>()
+    expect<DrainReport['stragglers'][number]['unacknowledgedBytes']>().type.toBe<number | null>()
   })
 
   test('takes closers of upgraded sockets', () => {
