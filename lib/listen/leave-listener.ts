@@ -10,7 +10,7 @@ export type LeaveListener = (server: Server, stop: () => void) => Promise<void>
 
 // New connections can come faster than we accept them, for ever. The queue holds 511 (Node's backlog), and first come is
 // first served: whoever was in it at the beginning is accepted after that many turns, even at one in each.
-export const turnsAtMost = 512
+const turnsAtMost = 512
 
 /** Stops listening now, and leaves every connection alone. */
 export function stopListening (server: HttpServer): void {

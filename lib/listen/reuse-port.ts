@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { connect, type AddressInfo, type DropArgument, type Server, type Socket } from 'node:net'
+import { connect, type AddressInfo, type Server } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { descriptorOf } from '../os/descriptor.ts'
 import type { Native } from '../os/native.ts'
@@ -7,7 +7,7 @@ import { LISTEN, socketInode, SYN_RECV, tcpListenersLater } from '../os/proc.ts'
 import { steerTo, steerToFirst, stopSteering } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
 import { takeName } from '../os/unix.ts'
-import { acceptUntilQuiet, turnsAtMost } from './leave-listener.ts'
+import { acceptUntilQuiet } from './leave-listener.ts'
 
 /*
  * Listeners that share a port by SO_REUSEPORT are a group in the kernel, which hands each new connection to one of them;
@@ -24,10 +24,13 @@ export interface GroupEnv {
   clock: Clock
 }
 
+interface Peer { remoteAddress?: string | undefined, remotePort?: number | undefined }
+
 // In ms. A handshake takes a round trip, or a second more when a packet was lost.
 const handshakePatience = 1500
-const lockPatience = 5000
-const connectPatience = 1000
+const connectPatience = 1500
+const queuePatience = 5000
+const lockPatience = 10_000
 const pause = 10
 
 /** Takes part in the group that this listener has just joined: nobody steers connections away from it. */
@@ -62,9 +65,11 @@ async function steerAway (server: Server, others: number, env: GroupEnv): Promis
 
 /** Whether a new connection to the group comes to this listener: the kernel does not tell in which slot it is. */
 async function getsOwnConnection (server: Server, { sockets, clock }: GroupEnv): Promise<boolean> {
-  const arrived = new Set<number | undefined>()
-  const onConnection = (socket: Socket): void => { arrived.add(socket.remotePort) }
-  const onDrop = (dropped?: DropArgument): void => { arrived.add(dropped?.remotePort) }
+  const arrived = new Set<string>()
+  const onConnection = ({ remoteAddress, remotePort }: Peer): void => {
+    arrived.add(`${remoteAddress} ${remotePort}`)
+  }
+  const onDrop = (dropped: Peer = {}): void => onConnection(dropped)
   server.on('connection', onConnection)
   server.on('drop', onDrop)
   const { address, port } = server.address() as AddressInfo
@@ -72,7 +77,7 @@ async function getsOwnConnection (server: Server, { sockets, clock }: GroupEnv):
   const cancel = clock.after(connectPatience, () => probe.destroy(new Error(`no connection to ${address} within ${connectPatience} ms`)))
   try {
     await once(probe, 'connect')
-    const isMine = (): boolean => arrived.has(probe.localPort)
+    const isMine = (): boolean => arrived.has(`${probe.localAddress} ${probe.localPort}`)
     await handshakesDone(server, clock)
     await emptyQueue(server, { sockets, clock }, isMine)
     return isMine()
@@ -106,27 +111,29 @@ async function handshakesDone (server: Server, clock: Clock): Promise<void> {
 
 /** Resolves when nothing waits to be accepted, or `isEnough` says so. */
 async function emptyQueue (server: Server, { sockets, clock }: Omit<GroupEnv, 'native'>, isEnough: () => boolean): Promise<void> {
-  for (let i = 0; i < turnsAtMost; i++) {
+  const ends = clock.now() + queuePatience
+  while (clock.now() < ends) {
     await new Promise<void>(resolve => clock.turn(resolve))
     if (isEnough() || sockets.waiting(server) === 0) return
   }
-  throw new Error(`new connections kept coming for ${turnsAtMost} turns of the event loop`)
+  throw new Error(`connections that wait to be accepted have kept coming for ${queuePatience} ms`)
 }
 
 /** One member at a time: programs and slots belong to all. The lock ends with the process that holds it. */
 async function withLock (server: Server, { native, clock }: GroupEnv, work: () => unknown): Promise<void> {
   const { address, port } = server.address() as AddressInfo
+  const take = (): (() => void) | null => takeName(native, `fastify-drain/reuse-port/${address}:${port}`)
   const ends = clock.now() + lockPatience
-  let release = takeName(native, `fastify-drain/reuse-port/${address}:${port}`)
-  while (release === null) {
+  let release = take()
+  while (release === null && server.listening) {
     if (clock.now() >= ends) throw new Error(`another member of the group has been leaving or joining for ${lockPatience} ms`)
     await new Promise<void>(resolve => clock.after(pause, resolve))
-    release = takeName(native, `fastify-drain/reuse-port/${address}:${port}`)
+    release = take()
   }
   try {
     await work()
   } finally {
-    release()
+    release?.()
   }
 }
 
