@@ -52,7 +52,7 @@ t.test('the report counts every connection once, in plain JSON without query str
   const report = await closing
 
   const { total, ...outcomes } = report.connections
-  t.same(outcomes, { 'peer-closed': 1, 'half-closed': 1, 'timed-out': 1, cut: 1, 'handed-over': 0, destroyed: 1 })
+  t.same(outcomes, { 'peer-closed': 1, 'half-closed': 1, 'timed-out': 1, cut: 1, 'handed-over': 0, 'peer-lost': 0, destroyed: 1 })
   t.equal(total, Object.values(outcomes).reduce((sum, count) => sum + count))
   t.equal(report.requests.served, 1)
   t.equal(report.reason, 'a test')

@@ -18,11 +18,12 @@ function fastify (t: { teardown (fn: () => unknown): void }): FastifyInstance {
 t.test('app.drain has the members of the contract, and shows what is the case now', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0 })
   const before: FastifyDrain = app.drain
-  t.same(Object.keys(before), ['phase', 'signal', 'connections', 'report', 'begin', 'onUpgradeClose'])
+  t.same(Object.keys(before), ['phase', 'signal', 'connections', 'lostPeers', 'report', 'begin', 'onUpgradeClose'])
   t.equal(before.phase, 'serving')
   t.ok(before.signal instanceof AbortSignal)
   t.equal(before.signal.aborted, false)
   t.strictSame(before.connections, none)
+  t.equal(before.lostPeers, 0)
   t.equal(before.report, null)
 
   app.get('/', async () => 'hello')
@@ -45,7 +46,7 @@ t.test('app.drain has the members of the contract, and shows what is the case no
 
 t.test('what app.drain shows cannot be changed', async t => {
   const { app } = await testApp(t)
-  for (const name of ['phase', 'signal', 'connections', 'report'] as const) {
+  for (const name of ['phase', 'signal', 'connections', 'lostPeers', 'report'] as const) {
     t.throws(() => { (app.drain as Record<typeof name, unknown>)[name] = null }, TypeError, name)
   }
 })

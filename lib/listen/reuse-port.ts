@@ -93,7 +93,8 @@ async function membersBeside (server: Server): Promise<number> {
   const inode = socketInode(fdOf(server))
   const listeners = (await tcpListenersLater()).filter(({ state }) => state === LISTEN)
   const own = listeners.find(line => line.inode === inode)
-  return listeners.filter(({ address, port }) => address === own?.address && port === own.port).length - 1
+  if (own === undefined) throw new Error('/proc/net does not show this listener')
+  return listeners.filter(({ address, port }) => address === own.address && port === own.port).length - 1
 }
 
 /** Resolves when the handshakes that are under way now are over: whose they are was decided with the first packet. */

@@ -6,6 +6,7 @@ import { resolveOptions, type FastifyDrainOptions } from '../../lib/options.ts'
 import type { DrainPhase } from '../../lib/report.ts'
 import { FakeClock } from './fake-clock.ts'
 import { rawClient, type RawClient } from './raw-client.ts'
+import { plainEnv } from './unit-env.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -20,8 +21,8 @@ export function drainByHand (
   const lines: string[] = []
   const to = (level: string) => (_fields: object, message: string) => { lines.push(`${level}: ${message}`) }
   const drain = new Drain({
+    ...plainEnv(clock),
     settings: resolveOptions(options, {}),
-    clock,
     log: { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') },
     closeApp,
     listenSettled

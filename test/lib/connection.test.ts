@@ -4,9 +4,8 @@ import { Connection, type ConnectionEnv } from '../../lib/connection.ts'
 import { deferred, eventually } from '../helpers/app.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { answers, request } from '../helpers/raw-client.ts'
+import { never, plainEnv } from '../helpers/unit-env.ts'
 import { httpPair } from '../helpers/unit-http-server.ts'
-
-const never = { lingerTimeout: 600_000, lingerTime: 600_000 }
 
 async function setUp (
   t: { teardown (fn: () => unknown): void },
@@ -17,7 +16,7 @@ async function setUp (
   const pair = await httpPair(t, listener, prepare)
   const clock = new FakeClock()
   const events: string[] = []
-  const env = { clock, times, onTimedOut: (each: Connection) => { events.push(`timed out, ${each.state}`) } }
+  const env = { ...plainEnv(clock, times), onTimedOut: (each: Connection) => { events.push(`timed out, ${each.state}`) } }
   const connection = new Connection(pair.socket, 0, env)
   const retirement = {
     peerCloseTimeout: 250,
@@ -55,7 +54,7 @@ t.test('a connection goes from new through active and idle to lingering and clos
 
 t.test('a connection whose TLS handshake is not over is new, and its input is left alone', async t => {
   const { socket, client, clock } = await setUp(t)
-  const connection = new Connection(socket, 0, { clock, times: never, onTimedOut () {} }, { handshake: true })
+  const connection = new Connection(socket, 0, { ...plainEnv(clock), onTimedOut () {} }, { handshake: true })
   client.write('\r\n')
   await eventually(() => socket.bytesRead > 0, 'it was read')
   t.equal(connection.state, 'new')
@@ -67,7 +66,7 @@ t.test('a connection whose TLS handshake is not over is new, and its input is le
 
 t.test('after the handshake a connection is new until it has received HTTP', async t => {
   const { socket, client, clock } = await setUp(t)
-  const connection = new Connection(socket, 0, { clock, times: never, onTimedOut () {} }, { handshake: true })
+  const connection = new Connection(socket, 0, { ...plainEnv(clock), onTimedOut () {} }, { handshake: true })
   client.write('\r\n')
   await eventually(() => socket.bytesRead > 0, 'it was read')
   connection.secured(socket)

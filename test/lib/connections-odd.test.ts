@@ -9,6 +9,7 @@ import { eventually } from '../helpers/app.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { rawClient, request } from '../helpers/raw-client.ts'
 import { tlsOptions } from '../helpers/tls.ts'
+import { plainEnv } from '../helpers/unit-env.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -17,7 +18,7 @@ const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
 function adopt (t: Teardown, server: Server) {
   const clock = new FakeClock()
   const outcomes: string[] = []
-  const connections = new Connections(clock, { lingerTimeout: 600_000, lingerTime: 600_000 }, {
+  const connections = new Connections(plainEnv(clock), {
     onLate () {},
     onServed () {},
     onTimedOut () {},

@@ -6,6 +6,7 @@ import { Connections, type RetirementPlan } from '../../lib/connections.ts'
 import { deferred, eventually } from '../helpers/app.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { answers, rawClient, request, type RawClient } from '../helpers/raw-client.ts'
+import { plainEnv } from '../helpers/unit-env.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -16,7 +17,7 @@ const hello: RequestListener = (_request, answer) => { answer.end('hello') }
 async function setUp (t: Teardown, listener = hello, plan: Partial<RetirementPlan> = {}) {
   const clock = new FakeClock()
   const events: string[] = []
-  const connections = new Connections(clock, { lingerTimeout: 600_000, lingerTime: 600_000 }, {
+  const connections = new Connections(plainEnv(clock), {
     onLate: () => { events.push('late') },
     onServed: () => { events.push('served') },
     onTimedOut: () => { events.push('timed out') },

@@ -4,8 +4,7 @@ import { lingeringClose, type LingeringClose } from '../../lib/lingering-close.t
 import { eventually } from '../helpers/app.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { discardAll, socketPair } from '../helpers/socket-pair.ts'
-
-const never = { lingerTimeout: 600_000, lingerTime: 600_000 }
+import { never } from '../helpers/unit-env.ts'
 
 async function setUp (t: { teardown (fn: () => unknown): void }) {
   const { socket, client } = await socketPair(t)
@@ -19,6 +18,7 @@ async function setUp (t: { teardown (fn: () => unknown): void }) {
     peerCloseTimeout: 0,
     times: never,
     clock,
+    unacknowledged: () => null,
     onHalfClose: () => { events.push('half-close') },
     onTimeout: () => { events.push('timeout') },
     ...options

@@ -10,7 +10,10 @@ const defaults = {
   lingerTimeout: 2000,
   lingerTime: 5000,
   hardStopAfter: 25000,
-  hardStop: 'destroy'
+  hardStop: 'destroy',
+  keepAlive: { idle: 60000, interval: 10000, count: 6 },
+  reusePort: false,
+  listenFdName: false
 }
 
 const times = ['shutdownDelay', 'idleGrace', 'closeSpread', 'peerCloseTimeout', 'lingerTimeout', 'lingerTime'] as const
@@ -60,7 +63,10 @@ t.test('what is given wins over the default, zero and false included', async t =
     lingerTimeout: 0,
     lingerTime: longest,
     hardStopAfter: false,
-    hardStop: 'reset'
+    hardStop: 'reset',
+    keepAlive: { idle: 1000, interval: 32_767_000, count: 127, userTimeout: 1 },
+    reusePort: true,
+    listenFdName: 'web'
   }
   t.strictSame(resolve(given), given)
 })

@@ -25,7 +25,7 @@ function reportOf (given: Partial<DrainReport>): DrainReport {
     startedAt: '2026-01-01T00:00:00.000Z',
     duration: 1234,
     phases: [],
-    connections: { total: 0, 'peer-closed': 0, 'half-closed': 0, 'timed-out': 0, cut: 0, 'handed-over': 0, destroyed: 0 },
+    connections: { total: 0, 'peer-closed': 0, 'half-closed': 0, 'timed-out': 0, cut: 0, 'handed-over': 0, 'peer-lost': 0, destroyed: 0 },
     requests: { served: 0 },
     stragglers: [],
     ...given
@@ -34,7 +34,7 @@ function reportOf (given: Partial<DrainReport>): DrainReport {
 
 function stragglersOf (count: number, given: Partial<Straggler> = {}): Straggler[] {
   return Array.from({ length: count }, (_, i) => ({
-    remoteAddress: '127.0.0.1', remotePort: 5000 + i, method: 'GET', route: `/${i}`, age: 10 * i, state: 'active', outcome: 'cut', ...given
+    remoteAddress: '127.0.0.1', remotePort: 5000 + i, method: 'GET', route: `/${i}`, age: 10 * i, state: 'active', outcome: 'cut', error: null, unacknowledgedBytes: null, ...given
   }))
 }
 

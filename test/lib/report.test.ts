@@ -5,7 +5,9 @@ import { FakeClock } from '../helpers/fake-clock.ts'
 
 function fakeConnection (given: {
   outcome?: ConnectionOutcome | null
-  state?: ConnectionState
+  lastState?: ConnectionState
+  error?: string
+  unacknowledged?: number
   openedAt?: number
   remoteAddress?: string
   remotePort?: number
@@ -15,7 +17,9 @@ function fakeConnection (given: {
   const { remoteAddress, remotePort, method = null, route = null } = given
   return {
     outcome: null,
-    state: 'idle',
+    lastState: 'idle',
+    error: null,
+    unacknowledged: null,
     openedAt: 0,
     transport: { remoteAddress, remotePort },
     currentRequest: () => ({ method, route }),
@@ -64,7 +68,7 @@ t.test('a report counts connections by outcome, and requests', async t => {
   ledger.ended(cut)
   const { connections, requests } = ledger.report()
   t.strictSame(connections, {
-    total: 7, 'peer-closed': 1, 'half-closed': 2, 'timed-out': 1, cut: 1, 'handed-over': 1, destroyed: 1
+    total: 7, 'peer-closed': 1, 'half-closed': 2, 'timed-out': 1, cut: 1, 'handed-over': 1, 'peer-lost': 0, destroyed: 1
   })
   t.equal(Object.values(connections).reduce((sum, count) => sum + count) - connections.total, connections.total, 'it adds up')
   t.strictSame(requests, { served: 3 })
@@ -88,19 +92,42 @@ t.test('a straggler is named with its peer, its request, its age and its state',
   ledger.begin('test', 1)
   clock.advance(1000.2)
   ledger.straggler(fakeConnection({
-    openedAt: 300, state: 'active', remoteAddress: '127.0.0.1', remotePort: 4711, method: 'POST', route: '/upload'
+    openedAt: 300,
+    lastState: 'active',
+    error: 'EPIPE',
+    unacknowledged: 17,
+    remoteAddress: '127.0.0.1',
+    remotePort: 4711,
+    method: 'POST',
+    route: '/upload'
   }), 'cut')
   t.strictSame(ledger.report().stragglers, [{
-    remoteAddress: '127.0.0.1', remotePort: 4711, method: 'POST', route: '/upload', age: 1200, state: 'active', outcome: 'cut'
+    remoteAddress: '127.0.0.1',
+    remotePort: 4711,
+    method: 'POST',
+    route: '/upload',
+    age: 1200,
+    state: 'active',
+    outcome: 'cut',
+    error: 'EPIPE',
+    unacknowledgedBytes: 17
   }])
 })
 
 t.test('a straggler on a Unix socket has no address', async t => {
   const ledger = new Ledger(new FakeClock())
   ledger.begin('test', 1)
-  ledger.straggler(fakeConnection({ state: 'lingering' }), 'timed-out')
+  ledger.straggler(fakeConnection({ lastState: 'lingering' }), 'timed-out')
   t.strictSame(ledger.report().stragglers, [{
-    remoteAddress: null, remotePort: null, method: null, route: null, age: 0, state: 'lingering', outcome: 'timed-out'
+    remoteAddress: null,
+    remotePort: null,
+    method: null,
+    route: null,
+    age: 0,
+    state: 'lingering',
+    outcome: 'timed-out',
+    error: null,
+    unacknowledgedBytes: null
   }])
 })
 
