@@ -35,7 +35,17 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
     server.prependListener('clientError', (_error, socket) => events.broken(socket))
   }
   if (limitsRequests(server)) server.prependListener('request', closeAfterLastRequest)
+  server.prependOnceListener('listening', () => guardUpgrades(server))
 }
+
+// Node takes its own listener away, and the error of a peer that has vanished would end the process if nobody listened.
+function guardUpgrades (server: HttpServer): void {
+  for (const event of ['upgrade', 'connect']) {
+    if (server.listenerCount(event) > 0) server.prependListener(event, (_request, socket: Socket) => socket.on('error', ignore))
+  }
+}
+
+function ignore (): void {}
 
 /** Calls `retire` with every request that comes from now on, before anybody can answer it. */
 export function watchRequests (server: HttpServer, retire: (request: IncomingMessage, answer: ServerResponse) => void): void {
