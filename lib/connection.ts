@@ -104,6 +104,7 @@ export class Connection {
   /** Makes what is under way the last exchange. */
   retire (retirement: Retirement): void {
     const answer = http1.currentAnswer(this.socket)
+    if (answer !== null || this.session !== null) this.#rememberPeer()
     if (answer !== null) this.retireWith(answer, retirement)
     // Answered early: what is left of the request is still coming, and no event of an answer follows.
     else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
@@ -131,6 +132,7 @@ export class Connection {
   leave (peerCloseTimeout: number): void {
     if (this.#leaving || this.socket.destroyed) return
     this.#leaving = true
+    this.#rememberPeer()
     if (this.session !== null) {
       // The session's own 'close' comes with the peer's FIN, which is what may never come.
       this.socket.once('finish', () => this.#linger(0))
@@ -139,6 +141,11 @@ export class Connection {
     // During a TLS handshake the input belongs to OpenSSL.
     if (!this.#handshaking) http1.discardInput(this.socket)
     this.#linger(peerCloseTimeout)
+  }
+
+  // Node keeps an address that it was asked for; when an error has closed the socket it is too late to ask.
+  #rememberPeer (): unknown {
+    return this.transport.remoteAddress
   }
 
   #linger (peerCloseTimeout: number): void {

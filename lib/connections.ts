@@ -136,7 +136,8 @@ export class Connections {
     if (known === undefined) return
     this.#open.delete(transport)
     if (this.#newest === transport) this.#newest = null
-    if (this.#retirement !== null) {
+    const error = typeof known === 'number' ? transport.errored : known.error
+    if (this.#retirement !== null || error !== null) {
       const connection = this.#connection(transport, known)
       connection.closed()
       this.#events.onClosed(connection)

@@ -13,8 +13,10 @@ export function watchSession (session: Http2Session, onServed = () => {}): void 
   session.on('stream', (stream: ServerHttp2Stream) => {
     count(session, +1)
     stream.once('close', () => {
-      count(session, -1)
-      if (stream.rstCode === constants.NGHTTP2_NO_ERROR) onServed()
+      const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
+      // A session that broke takes its streams along; its last state is the one before.
+      if (isServed || !session.destroyed) count(session, -1)
+      if (isServed) onServed()
     })
   })
 }

@@ -14,6 +14,8 @@ export interface StartOptions {
   args?: string[]
   /** On top of the loader flags of this process. */
   nodeArgs?: string[]
+  /** A command that runs Node in its own place, such as `['ip', 'netns', 'exec', name]`. */
+  under?: string[]
 }
 
 export interface StartedProcess {
@@ -47,10 +49,12 @@ interface Waiter {
 export function startProcess (
   t: { teardown (fn: () => unknown): void },
   fixture: URL | string,
-  { env = {}, args = [], nodeArgs = [] }: StartOptions = {}
+  { env = {}, args = [], nodeArgs = [], under = [] }: StartOptions = {}
 ): StartedProcess {
+  const [execPath = process.execPath, ...execArgv] = [...under, process.execPath]
   const child = fork(fixture, args, {
-    execArgv: [...inheritedArgv(), ...nodeArgs],
+    execPath,
+    execArgv: [...execArgv, ...inheritedArgv(), ...nodeArgs],
     env: { ...process.env, ...env },
     silent: true
   })
