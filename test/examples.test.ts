@@ -1,5 +1,6 @@
 import t from 'tap'
 import { readFile } from 'node:fs/promises'
+import { loadNative } from '../lib/os/native.ts'
 import { startProcess, type StartedProcess } from './helpers/process.ts'
 import { rawClient, request } from './helpers/raw-client.ts'
 
@@ -61,4 +62,34 @@ t.test('examples/shutdown.ts fails its readiness, ends its event stream and leav
   const line = await lineWith(example, 'the report is in')
   const report = JSON.parse(await readFile(/is in (\S+\.json)/.exec(line)?.[1] ?? '', 'utf8'))
   t.match(report, { reason: 'SIGTERM', connections: { total: 3, cut: 0 } })
+})
+
+t.test('examples/systemd/app.ts runs from a shell as well, answers a slow request after SIGTERM, and exits with 0', async t => {
+  const { example, to } = await start(t, 'systemd/app.ts')
+  const client = await rawClient(t, to)
+  client.write(request('/slow'))
+  // The request has been read when another one on a second connection is answered.
+  const second = await rawClient(t, to)
+  second.write(request('/'))
+  await second.until(new RegExp(`"pid":${example.pid}`))
+  example.child.kill('SIGTERM')
+  await client.until(/"slow":true/)
+  client.halfClose()
+  second.halfClose()
+  t.match(await example.exited, { code: 0, signal: null })
+})
+
+const native = await loadNative()
+const skipReusePort = process.platform !== 'linux' ? 'only Linux can leave a shared port without a reset' : typeof native === 'string' ? native : false
+if (skipReusePort !== false && process.env.CI === 'true') t.fail(skipReusePort)
+
+t.test('examples/reuse-port.ts restarts both of its processes under load, and loses nothing', { skip: skipReusePort }, async t => {
+  const example = startProcess(t, new URL('../examples/reuse-port.ts', import.meta.url), { env: { PORT: undefined } })
+  t.match(await example.exited, { code: 0, signal: null })
+  const [, answered, lost] = /^(\d+) answered, (\d+) lost$/.exec(example.lines.at(-1) ?? '') ?? []
+  t.equal(Number(lost), 0)
+  t.ok(Number(answered) > 100, `${answered} answered`)
+  t.same(example.lines.filter(line => line.startsWith('{')), [], 'none has logged a warning')
+  t.same(example.lines.flatMap(line => / left with (.*?),/.exec(line)?.[1] ?? []), ['0', '0'], 'both have drained')
+  t.equal(example.lines.filter(line => /^process \d+ answered [1-9]/.test(line)).length, 4, 'all four took part')
 })

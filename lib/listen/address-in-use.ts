@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import { canonical } from '../os/address.ts'
-import { LISTEN, ownerOf, tcpListeners } from '../os/proc.ts'
+import { ownerOf, tcpListeners } from '../os/proc.ts'
 
 interface InUse extends NodeJS.ErrnoException {
   address?: string
@@ -23,7 +23,7 @@ export function explainInUse (error: InUse): void {
 function ownerOfPort (address: string, port: number): { pid: number, command: string } | null {
   try {
     const inodes = tcpListeners()
-      .filter(line => line.state === LISTEN && line.port === port && clash(line.address, address))
+      .filter(line => line.port === port && clash(line.address, address))
       .map(({ inode }) => inode)
     return inodes.length === 0 ? null : ownerOf(new Set(inodes))
   } catch {

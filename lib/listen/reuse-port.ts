@@ -3,7 +3,7 @@ import { connect, type AddressInfo, type Server } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { descriptorOf } from '../os/descriptor.ts'
 import type { Native } from '../os/native.ts'
-import { LISTEN, socketInode, SYN_RECV, tcpListenersLater } from '../os/proc.ts'
+import { socketInode, tcpListenersLike, type TcpListener } from '../os/proc.ts'
 import { steerTo, steerToFirst, stopSteering } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
 import { takeName } from '../os/unix.ts'
@@ -41,15 +41,13 @@ export async function joinGroup (server: Server, env: GroupEnv): Promise<void> {
 /** Sends new connections to the other members of the group, takes what has come here, and stops listening. */
 export async function leaveGroup (server: Server, stop: () => void, env: GroupEnv): Promise<void> {
   await withLock(server, env, async () => {
-    const others = await membersBeside(server)
+    const others = membersBeside(server)
     if (others === 0) {
       await acceptUntilQuiet(server, env.clock)
       return stop()
     }
     try {
-      await steerAway(server, others, env)
-      await handshakesDone(server, env.clock)
-      await emptyQueue(server, env, () => false)
+      await emptied(server, await steerAway(server, others, env), env)
     } catch (error) {
       if (server.listening) stopSteering(env.native, fdOf(server))
       throw error
@@ -58,13 +56,18 @@ export async function leaveGroup (server: Server, stop: () => void, env: GroupEn
   })
 }
 
-async function steerAway (server: Server, others: number, env: GroupEnv): Promise<void> {
-  steerTo(env.native, fdOf(server), others)
-  if (await getsOwnConnection(server, env)) steerToFirst(env.native, fdOf(server), others)
+/** Resolves with the time since when nobody new comes. */
+async function steerAway (server: Server, others: number, env: GroupEnv): Promise<number> {
+  const { native, clock } = env
+  const since = clock.now()
+  steerTo(native, fdOf(server), others)
+  if (!await getsOwnConnection(server, env)) return since
+  steerToFirst(native, fdOf(server), others)
+  return clock.now()
 }
 
 /** Whether a new connection to the group comes to this listener: the kernel does not tell in which slot it is. */
-async function getsOwnConnection (server: Server, { sockets, clock }: GroupEnv): Promise<boolean> {
+async function getsOwnConnection (server: Server, { clock }: GroupEnv): Promise<boolean> {
   const arrived = new Set<string>()
   const onConnection = ({ remoteAddress, remotePort }: Peer): void => {
     arrived.add(`${remoteAddress} ${remotePort}`)
@@ -74,50 +77,52 @@ async function getsOwnConnection (server: Server, { sockets, clock }: GroupEnv):
   server.on('drop', onDrop)
   const { address, port } = server.address() as AddressInfo
   const probe = connect({ host: address, port })
+  // Whoever accepts it may reset it while we wait.
+  probe.on('error', () => {})
   const cancel = clock.after(connectPatience, () => probe.destroy(new Error(`no connection to ${address} within ${connectPatience} ms`)))
   try {
     await once(probe, 'connect')
+    cancel()
     const isMine = (): boolean => arrived.has(`${probe.localAddress} ${probe.localPort}`)
-    await handshakesDone(server, clock)
-    await emptyQueue(server, { sockets, clock }, isMine)
+    // From its first packet until it is accepted the probe is pending at the listener that it has come to.
+    const ends = clock.now() + handshakePatience
+    do await new Promise<void>(resolve => clock.after(pause, resolve))
+    while (!isMine() && pending(server) > 0 && clock.now() < ends)
     return isMine()
   } finally {
     cancel()
-    probe.on('error', () => {}).destroy()
+    probe.destroy()
     server.off('connection', onConnection)
     server.off('drop', onDrop)
   }
 }
 
-async function membersBeside (server: Server): Promise<number> {
-  const inode = socketInode(fdOf(server))
-  const listeners = (await tcpListenersLater()).filter(({ state }) => state === LISTEN)
-  const own = listeners.find(line => line.inode === inode)
-  if (own === undefined) throw new Error('/proc/net does not show this listener')
-  return listeners.filter(({ address, port }) => address === own.address && port === own.port).length - 1
-}
-
-/** Resolves when the handshakes that are under way now are over: whose they are was decided with the first packet. */
-async function handshakesDone (server: Server, clock: Clock): Promise<void> {
-  const { port } = server.address() as AddressInfo
-  const begun = async (): Promise<string[]> =>
-    (await tcpListenersLater()).filter(line => line.state === SYN_RECV && line.port === port).map(({ remote }) => remote)
-  const ends = clock.now() + handshakePatience
-  let left = new Set(await begun())
-  while (left.size > 0 && clock.now() < ends) {
+/** Resolves when nobody is left whose handshake has begun here: whose it is was decided with the first packet. */
+async function emptied (server: Server, since: number, { sockets, clock }: GroupEnv): Promise<void> {
+  do {
+    // Another processor may have been handling a first packet while the program was attached.
     await new Promise<void>(resolve => clock.after(pause, resolve))
-    left = new Set((await begun()).filter(remote => left.has(remote)))
-  }
+    if (pending(server) === 0) return
+    if (clock.now() - since > queuePatience) throw new Error(`connections that wait to be accepted have kept coming for ${queuePatience} ms`)
+  } while (clock.now() - since < handshakePatience || sockets.waiting(server) !== 0)
 }
 
-/** Resolves when nothing waits to be accepted, or `isEnough` says so. */
-async function emptyQueue (server: Server, { sockets, clock }: Omit<GroupEnv, 'native'>, isEnough: () => boolean): Promise<void> {
-  const ends = clock.now() + queuePatience
-  while (clock.now() < ends) {
-    await new Promise<void>(resolve => clock.turn(resolve))
-    if (isEnough() || sockets.waiting(server) === 0) return
-  }
-  throw new Error(`connections that wait to be accepted have kept coming for ${queuePatience} ms`)
+function membersBeside (server: Server): number {
+  const { own, all } = listenersLike(server)
+  return all.filter(({ address, port }) => address === own.address && port === own.port).length - 1
+}
+
+/** How many handshakes have begun at this listener that are half done, or done and not accepted yet. */
+function pending (server: Server): number {
+  return listenersLike(server).own.references - 1
+}
+
+function listenersLike (server: Server): { own: TcpListener, all: TcpListener[] } {
+  const inode = socketInode(fdOf(server))
+  const all = tcpListenersLike((server.address() as AddressInfo).address)
+  const own = all.find(line => line.inode === inode)
+  if (own === undefined) throw new Error('the listener is not in /proc/net')
+  return { own, all }
 }
 
 /** One member at a time: programs and slots belong to all. The lock ends with the process that holds it. */

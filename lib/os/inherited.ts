@@ -1,6 +1,6 @@
 import { addressText } from './address.ts'
 import { errnoOf, type Native } from './native.ts'
-import { LISTEN, socketInode, tcpListeners, unixListener } from './proc.ts'
+import { socketInode, tcpListeners, unixListener } from './proc.ts'
 
 export type ListenerAddress = { address: string, port: number } | { path: string }
 
@@ -38,7 +38,7 @@ function fromProc (fd: number): ListenerAddress | string {
   const inode = socketInode(fd)
   if (inode === null) return 'is not a socket'
   const found = tcpListeners().find(line => line.inode === inode)
-  if (found?.state === LISTEN) return { address: found.address, port: found.port }
+  if (found !== undefined) return { address: found.address, port: found.port }
   const path = unixListener(inode)
   return path === null ? 'is not a listening stream socket' : { path }
 }

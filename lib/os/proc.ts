@@ -1,50 +1,63 @@
-import { readFileSync, readdirSync, readlinkSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { closeSync, openSync, readFileSync, readSync, readdirSync, readlinkSync } from 'node:fs'
+import { isIPv6 } from 'node:net'
 import { addressText } from './address.ts'
 import { isLittleEndian } from './native.ts'
 
-/** A socket in /proc/net/tcp or /proc/net/tcp6, see proc(5). */
-export interface TcpSocket {
+/** A listener in /proc/net/tcp or /proc/net/tcp6, see proc(5) and Documentation/networking/proc_net_tcp.rst of Linux. */
+export interface TcpListener {
   address: string
   port: number
-  /** The peer, as the kernel writes it. */
-  remote: string
-  state: string
   inode: string
+  /** One, and one more for every handshake that has begun there and is half done, or done and not accepted yet. */
+  references: number
 }
 
-export const LISTEN = '0A'
-export const SYN_RECV = '03'
+const tables = { ipv4: '/proc/net/tcp', ipv6: '/proc/net/tcp6' }
 
-const tables = ['/proc/net/tcp', '/proc/net/tcp6']
-
-/**
- * The TCP sockets of this network namespace that listen, and the handshakes under way there. Where the kernel does not
- * have a family its sockets are missing.
- */
-export function tcpListeners (): TcpSocket[] {
-  return tables.flatMap(path => {
-    try { return parse(readFileSync(path, 'latin1')) } catch (error) { return noneOr(error) }
+/** The TCP listeners of this network namespace. Where the kernel does not have a family its listeners are missing. */
+export function tcpListeners (): TcpListener[] {
+  return Object.values(tables).flatMap(path => {
+    try { return parse(head(path)) } catch (error) { return noneOr(error) }
   })
 }
 
-/** The same, without keeping the event loop waiting: with many connections the kernel takes its time. */
-export async function tcpListenersLater (): Promise<TcpSocket[]> {
-  const tcpSockets = await Promise.all(tables.map(path => readFile(path, 'latin1').then(parse, noneOr)))
-  return tcpSockets.flat()
+/** Those of the family of this address. */
+export function tcpListenersLike (address: string): TcpListener[] {
+  return parse(head(isIPv6(address) ? tables.ipv6 : tables.ipv4))
 }
 
-function noneOr (error: unknown): TcpSocket[] {
+function noneOr (error: unknown): TcpListener[] {
   if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
   throw error
 }
 
-// There can be many thousands of lines; few are of interest.
-const line = /^ *\d+: ([\dA-F]+):([\dA-F]{4}) ([\dA-F:]+) (0A|03) \S+ \S+ \S+ +\d+ +\d+ (\d+)/gm
+/*
+ * Listeners come first. What follows them can be long, each line costs the kernel its time, and they are written while
+ * they are read: so reading ends early.
+ */
+function head (path: string): string {
+  const fd = openSync(path, 'r')
+  try {
+    const chunk = Buffer.alloc(16384)
+    let text = ''
+    while (!connection.test(text)) {
+      const length = readSync(fd, chunk)
+      if (length === 0) break
+      text += chunk.toString('latin1', 0, length)
+    }
+    return text
+  } finally {
+    closeSync(fd)
+  }
+}
 
-function parse (text: string): TcpSocket[] {
-  return [...text.matchAll(line)].map(([, address = '', port = '', remote = '', state = '', inode = '']) => ({
-    address: addressOf(address), port: parseInt(port, 16), remote, state, inode
+// The state of a listener is 0A.
+const connection = /^ *\d+: \S+ \S+ (?!0A)[\dA-F]{2} /m
+const listener = /^ *\d+: ([\dA-F]+):([\dA-F]{4}) \S+ 0A \S+ \S+ \S+ +\d+ +\d+ (\d+) (\d+) /gm
+
+function parse (text: string): TcpListener[] {
+  return [...text.matchAll(listener)].map(([, address = '', port = '', inode = '', references = '']) => ({
+    address: addressOf(address), port: parseInt(port, 16), inode, references: Number(references)
   }))
 }
 

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import http, { type RequestListener } from 'node:http'
+import http, { type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Drain, type DrainEnv } from '../../lib/drain.ts'
 import { resolveOptions, type FastifyDrainOptions } from '../../lib/options.ts'
@@ -27,7 +27,7 @@ export function drainByHand (
     closeApp,
     listenSettled
   })
-  const listen = async (listener: RequestListener = () => {}): Promise<() => Promise<RawClient>> => {
+  const listen = async (listener: RequestListener = () => {}): Promise<(() => Promise<RawClient>) & { server: Server }> => {
     const server = http.createServer(listener)
     drain.connections.adopt(server)
     server.listen(0, '127.0.0.1')
@@ -36,12 +36,13 @@ export function drainByHand (
       drain.connections.cut('destroy', () => {})
       server.close()
     })
-    return async () => {
+    const connect = async (): Promise<RawClient> => {
       const accepted = once(server, 'connection')
       const client = await rawClient(t, { host: '127.0.0.1', port: (server.address() as AddressInfo).port })
       await accepted
       return client
     }
+    return Object.assign(connect, { server })
   }
   return { clock, lines, drain, listen }
 }

@@ -1,11 +1,14 @@
 import t from 'tap'
+import { once } from 'node:events'
 import type { RequestListener, Server, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
 import { Connection, type ConnectionEnv } from '../../lib/connection.ts'
 import { deferred, eventually } from '../helpers/app.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { answers, request } from '../helpers/raw-client.ts'
 import { never, plainEnv } from '../helpers/unit-env.ts'
 import { httpPair } from '../helpers/unit-http-server.ts'
+import { native, overfill, skip } from '../helpers/unit-native.ts'
 
 async function setUp (
   t: { teardown (fn: () => unknown): void },
@@ -262,3 +265,85 @@ for (const [how, code] of [['destroy', null], ['reset', 'ECONNRESET']] as const)
     t.equal(connection.state, 'closed')
   })
 }
+
+const errorOf = (code: string): Error => Object.assign(new Error(code), { code })
+
+for (const [code, outcome] of [
+  ['ETIMEDOUT', 'peer-lost'],
+  ['EHOSTUNREACH', 'peer-lost'],
+  ['ENETUNREACH', 'peer-lost'],
+  ['EHOSTDOWN', 'peer-lost'],
+  ['ECONNRESET', 'peer-closed'],
+  ['EPIPE', 'peer-closed'],
+  ['ENOBUFS', 'destroyed']
+] as const) {
+  t.test(`a connection that ${code} ends is ${outcome}`, async t => {
+    const { socket, connection, gone } = await setUp(t)
+    t.equal(connection.error, null)
+    socket.destroy(errorOf(code))
+    await gone
+    t.equal(connection.outcome, outcome)
+    t.equal(connection.error, code)
+  })
+}
+
+t.test('a peer that is lost while we linger is lost, and not half-closed', async t => {
+  const { socket, client, connection, gone, events } = await setUp(t)
+  connection.leave(0)
+  await client.fin()
+  socket.destroy(errorOf('ETIMEDOUT'))
+  await gone
+  t.equal(connection.outcome, 'peer-lost')
+  t.equal(connection.lastState, 'lingering')
+  t.same(events, [])
+})
+
+t.test('an error without a code has no name', async t => {
+  const { socket, connection, gone } = await setUp(t)
+  socket.destroy(new Error('kaboom'))
+  await gone
+  t.equal(connection.error, null)
+  t.equal(connection.outcome, 'destroyed')
+})
+
+t.test('the error of what speaks HTTP counts, too: of a TLSSocket on its transport', async t => {
+  const { socket, clock } = await setUp(t)
+  const connection = new Connection(socket, 0, { ...plainEnv(clock), onTimedOut () {} })
+  const secured = new Socket()
+  connection.secured(secured)
+  secured.on('error', () => {}).destroy(errorOf('EHOSTUNREACH'))
+  socket.destroy()
+  connection.closed()
+  t.equal(connection.error, 'EHOSTUNREACH')
+  t.equal(connection.outcome, 'peer-lost')
+})
+
+t.test('what the peer has not acknowledged is known, and the connection is kept until it has', { skip }, async t => {
+  const { socket, client, clock, gone } = await setUp(t)
+  const connection = new Connection(socket, 0, { ...plainEnv(clock, never, native), onTimedOut () {} })
+  t.equal(connection.unacknowledged, 0)
+  client.socket.pause()
+  await overfill(socket, () => connection.unacknowledged)
+  connection.leave(0)
+  client.halfClose()
+  await once(socket, 'end')
+  // Node would close it now.
+  for (let i = 0; i < 5; i++) await new Promise(resolve => setImmediate(resolve))
+  clock.advance(1000)
+  t.notOk(socket.destroyed)
+  t.equal(connection.state, 'lingering')
+  t.ok((connection.unacknowledged as number) > 0)
+
+  client.socket.resume()
+  await client.fin()
+  await eventually(() => connection.unacknowledged === 0, 'everything was acknowledged')
+  clock.advance(200)
+  t.ok(socket.destroyed)
+  await gone
+  t.equal(await client.closed(), null, 'no RST')
+})
+
+t.test('without system calls nobody knows what is not acknowledged', async t => {
+  const { connection } = await setUp(t)
+  t.equal(connection.unacknowledged, null)
+})

@@ -235,3 +235,29 @@ t.test('cut() shows each connection as it was, stops listening, and leaves nothi
   await clock.pass(10_000)
   t.equal(clock.timers, 0)
 })
+
+const errorOf = (code: string): Error => Object.assign(new Error(code), { code })
+
+/** The server's end of a new connection. */
+async function acceptedBy (server: Server, connect: (to: Server) => Promise<RawClient>): Promise<Socket> {
+  const [[socket]] = await Promise.all([once(server, 'connection') as Promise<[Socket]>, connect(server)])
+  return socket
+}
+
+t.test('a peer that vanishes before a drain is told of, other ends are not', async t => {
+  const { server: first, connections, connect, events } = await setUp(t)
+  for (const code of ['ETIMEDOUT', 'EHOSTUNREACH']) (await acceptedBy(first, connect)).destroy(errorOf(code))
+  const ended = await acceptedBy(first, connect)
+  ended.destroy()
+  await eventually(() => connections.size === 0, 'all were closed')
+  t.same(events.filter(event => event !== 'destroyed'), ['peer-lost', 'peer-lost'])
+})
+
+t.test('a peer that vanishes during a drain is told of', async t => {
+  const { server: first, connections, connect, retire, events } = await setUp(t)
+  const socket = await acceptedBy(first, connect)
+  retire()
+  socket.destroy(errorOf('ETIMEDOUT'))
+  await eventually(() => connections.size === 0, 'it was closed')
+  t.same(events, ['peer-lost'])
+})

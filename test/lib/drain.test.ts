@@ -1,4 +1,6 @@
 import t from 'tap'
+import { once } from 'node:events'
+import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { deferred } from '../helpers/app.ts'
 import { drainByHand, times } from '../helpers/unit-drain.ts'
@@ -83,6 +85,30 @@ t.test('an idle connection stays through the lame-duck phase and its grace, then
   t.match(report.connections, { total: 1, 'half-closed': 1, cut: 0 })
   t.same(report.stragglers, [])
   t.equal(clock.timers, 0, 'no timer is left behind')
+})
+
+t.test('peers that vanish are counted before and during a drain, and told of', async t => {
+  const { clock, drain, listen, lines } = drainByHand(t)
+  const connect = await listen()
+  const accept = async (): Promise<Socket> => (await Promise.all([once(connect.server, 'connection'), connect()]))[0][0]
+  t.equal(drain.lostPeers, 0)
+  const lost = async (): Promise<void> => {
+    const socket = await accept()
+    socket.destroy(Object.assign(new Error('lost'), { code: 'EHOSTUNREACH' }))
+    await new Promise(resolve => socket.on('close', resolve))
+  }
+  await lost()
+  t.equal(drain.lostPeers, 1)
+  t.match(lines.splice(0), [/^debug: .*a peer has vanished \(EHOSTUNREACH\)/])
+
+  const socket = await accept()
+  const draining = drain.begin('test')
+  socket.destroy(Object.assign(new Error('lost'), { code: 'ETIMEDOUT' }))
+  await clock.pass(0)
+  const report = await draining
+  t.equal(drain.lostPeers, 2)
+  t.match(report.connections, { total: 1, 'peer-lost': 1 })
+  t.match(report.stragglers, [{ outcome: 'peer-lost', error: 'ETIMEDOUT', state: 'new' }])
 })
 
 t.test('the app is closed when the last connection is, and not before', async t => {

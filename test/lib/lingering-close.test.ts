@@ -228,3 +228,153 @@ t.test('an earlier timeout of the socket does not end the wait', async t => {
   t.same(events, [])
   t.equal(clock.timers, 1)
 })
+
+/** Both FINs are exchanged, and the peer has not acknowledged `left()` bytes: so the test says. */
+async function halfClosedByBoth (t: { teardown (fn: () => unknown): void }, left: () => number | null, times = never) {
+  const all = await setUp(t)
+  let asked = 0
+  all.close({ times, unacknowledged: () => { asked++; return left() } })
+  await all.client.fin()
+  const finished = once(all.socket, 'end')
+  all.client.halfClose()
+  await finished
+  await new Promise(resolve => setImmediate(resolve))
+  return { ...all, asked: () => asked }
+}
+
+t.test('after both FINs the socket is kept until the peer has acknowledged everything', async t => {
+  let left = 10
+  const { socket, client, clock, events, closed } = await halfClosedByBoth(t, () => left)
+  clock.advance(5)
+  t.notOk(socket.destroyed)
+  left = 0
+  clock.advance(4)
+  t.notOk(socket.destroyed)
+  clock.advance(6)
+  t.ok(socket.destroyed)
+  await closed
+  t.equal(await client.closed(), null, 'no RST')
+  t.same(events, ['half-close', 'closed'])
+  t.equal(clock.timers, 0, 'no timer is left behind')
+})
+
+for (const left of [0, null]) {
+  t.test(`after both FINs the socket is closed at once where ${left === null ? 'nobody knows what is' : 'nothing is left to be'} acknowledged`, async t => {
+    const { clock, events, closed } = await halfClosedByBoth(t, () => left)
+    await closed
+    t.same(events, ['half-close', 'closed'])
+    t.equal(clock.timers, 0)
+  })
+}
+
+t.test('nobody looks at the send queue more often than needed: with growing pauses, at most five times a second', async t => {
+  const { clock, asked } = await halfClosedByBoth(t, () => 10)
+  const looks: number[] = []
+  for (let at = 1; at <= 1200; at++) {
+    const before = asked()
+    clock.advance(1)
+    if (asked() > before) looks.push(at)
+  }
+  t.same(looks, [5, 15, 35, 75, 155, 315, 515, 715, 915, 1115])
+})
+
+t.test('whoever closes the socket again meanwhile does not add to the looks', async t => {
+  const { socket, clock, asked } = await halfClosedByBoth(t, () => 10)
+  const timers = clock.timers
+  for (let i = 0; i < 10; i++) t.equal(socket.destroy(), socket)
+  t.equal(clock.timers, timers)
+  const before = asked()
+  clock.advance(5)
+  t.equal(asked(), before + 1)
+  t.notOk(socket.destroyed)
+})
+
+t.test('when the system does not tell any more what is left the wait is over', async t => {
+  let left: number | null = 10
+  const { socket, clock, closed } = await halfClosedByBoth(t, () => left)
+  left = null
+  clock.advance(5)
+  t.ok(socket.destroyed)
+  await closed
+  t.equal(clock.timers, 0)
+})
+
+t.test('a peer that never acknowledges is not waited for longer than lingerTime', async t => {
+  const { socket, clock, events, closed } = await halfClosedByBoth(t, () => 10, { lingerTimeout: 600_000, lingerTime: 5000 })
+  clock.advance(4999)
+  t.notOk(socket.destroyed)
+  clock.advance(1)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+  t.equal(clock.timers, 0, 'no timer is left behind')
+})
+
+t.test('an error closes the socket at once, whatever is left', async t => {
+  const { socket, clock, events, closed } = await halfClosedByBoth(t, () => 10)
+  const error = new Error('the peer is lost')
+  t.equal(socket.destroy(error), socket)
+  t.ok(socket.destroyed)
+  await closed
+  t.equal(socket.errored, error)
+  t.same(events, ['half-close', 'closed'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('row 6: a slow reader is given the time anew as long as it acknowledges what was sent', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  let left = 100
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, unacknowledged: () => left })
+  await client.fin()
+  await eventually(() => clock.timers === 1, 'the total counts')
+  for (left of [99, 50, 1]) {
+    clock.advance(5000)
+    t.notOk(socket.destroyed, `${left} bytes left`)
+    t.equal(clock.timers, 1)
+  }
+  left = 0
+  clock.advance(5000)
+  t.notOk(socket.destroyed, 'now it has the time to close')
+  clock.advance(4999)
+  t.notOk(socket.destroyed)
+  clock.advance(1)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('a reader that has stopped is closed at the limit, with what is left', async t => {
+  const { socket, client, clock, events, closed, close } = await setUp(t)
+  let left = 100
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, unacknowledged: () => left })
+  await client.fin()
+  await eventually(() => clock.timers === 1, 'the total counts')
+  left = 60
+  clock.advance(5000)
+  t.notOk(socket.destroyed)
+  clock.advance(5000)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+})
+
+t.test('row 8: a peer that had acknowledged everything by the first limit was not slow', async t => {
+  const { client, clock, events, closed, close } = await setUp(t)
+  let left = 100
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, unacknowledged: () => left })
+  await client.fin()
+  await eventually(() => clock.timers === 1, 'the total counts')
+  left = 0
+  clock.advance(5000)
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+})
+
+t.test('row 6: silence does not end the wait for a slow reader either', async t => {
+  const { client, clock, events, closed, close } = await setUp(t)
+  const lefts = [100, 70, 40, 40]
+  close({ times: { lingerTimeout: 60, lingerTime: 600_000 }, unacknowledged: () => lefts.shift() ?? null })
+  await client.fin()
+  await closed
+  t.same(lefts, [], 'two limits more than without an acknowledgement')
+  t.same(events, ['half-close', 'timeout', 'closed'])
+  t.equal(clock.timers, 0)
+})

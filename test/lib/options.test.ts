@@ -1,5 +1,6 @@
 import t from 'tap'
-import { kubernetesShutdownDelay, resolveOptions, rules, type FastifyDrainOptions } from '../../lib/options.ts'
+import { inspect } from 'node:util'
+import { kubernetesShutdownDelay, resolveOptions, rules, type FastifyDrainOptions, type KeepAlive } from '../../lib/options.ts'
 
 const defaults = {
   signals: ['SIGTERM', 'SIGINT'],
@@ -40,17 +41,22 @@ function resolve (given: object, env: NodeJS.ProcessEnv = {}) {
   return resolveOptions(given as FastifyDrainOptions, env)
 }
 
+/** Whatever prototype the settings have. */
+function plain (settings: unknown): unknown {
+  return structuredClone(settings)
+}
+
 function thrownFor (given: object): unknown {
   try { return resolve(given) } catch (error) { return error }
 }
 
 t.test('without options every default of the contract applies', async t => {
-  t.strictSame(resolve({}), defaults)
+  t.strictSame(plain(resolve({})), defaults)
   t.same(Object.keys(rules), Object.keys(defaults))
 })
 
 t.test('undefined is the same as not given', async t => {
-  t.strictSame(resolve(Object.fromEntries(Object.keys(defaults).map(name => [name, undefined]))), defaults)
+  t.strictSame(plain(resolve(Object.fromEntries(Object.keys(defaults).map(name => [name, undefined])))), defaults)
 })
 
 t.test('what is given wins over the default, zero and false included', async t => {
@@ -68,7 +74,7 @@ t.test('what is given wins over the default, zero and false included', async t =
     reusePort: true,
     listenFdName: 'web'
   }
-  t.strictSame(resolve(given), given)
+  t.strictSame(plain(resolve(given)), given)
 })
 
 for (const name of times) {
@@ -121,6 +127,86 @@ t.test('signals takes false or a list of different signals that a process can ca
   }
 })
 
+const seconds = 'whole seconds, in milliseconds: 1000, 2000, ... 32767000'
+
+for (const [member, allowed, good, bad] of [
+  ['idle', seconds, [1000, 2000, 32_767_000], [500, 1500, 999, 0, -1000, 1000.5, 32_768_000, '60000', NaN, Infinity, null, true, {}]],
+  ['interval', seconds, [1000, 2000, 32_767_000], [NaN, 500, 1500, 0, -1000, 32_768_000, '10000', [1000]]],
+  ['count', 'a whole number from 1 to 127', [1, 127], [0, 128, 1.5, -1, NaN, '6', null, false]],
+  ['userTimeout', 'a whole number of milliseconds from 1 to 2147483647', [1, 1500, longest], [0, -1, 0.5, longest + 1, NaN, '1000', null, false]]
+] as const) {
+  t.test(`keepAlive.${member} takes ${allowed}, and nothing else`, async t => {
+    for (const value of good) t.strictSame(plain(resolve({ keepAlive: { [member]: value } }).keepAlive), { ...defaults.keepAlive, [member]: value })
+    for (const value of bad) {
+      t.throws(() => resolve({ keepAlive: { [member]: value } }), {
+        code: 'FST_DRAIN_INVALID_OPTION',
+        message: `fastify-drain: option "keepAlive.${member}" is ${inspect(value)}; allowed: ${allowed}`
+      }, inspect(value))
+    }
+  })
+}
+
+t.test('what is left out of keepAlive has its default', async t => {
+  t.strictSame(plain(resolve({ keepAlive: {} }).keepAlive), defaults.keepAlive)
+  t.strictSame(plain(resolve({ keepAlive: { idle: undefined, userTimeout: undefined, count: 3 } }).keepAlive), { ...defaults.keepAlive, count: 3 })
+  t.strictSame(plain(resolve({ keepAlive: undefined }).keepAlive), defaults.keepAlive)
+  t.equal(resolve({ keepAlive: false }).keepAlive, false)
+})
+
+t.test('keepAlive takes false or an object', async t => {
+  for (const value of [true, null, 0, 60_000, NaN, '60s', [], [60_000]]) {
+    t.throws(() => resolve({ keepAlive: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: `fastify-drain: option "keepAlive" is ${inspect(value)}; allowed: false, or an object with idle, interval, count, userTimeout`
+    }, inspect(value))
+  }
+})
+
+t.test('an unknown member of keepAlive is refused with the nearest one that exists', async t => {
+  for (const [name, nearest] of [['intervall', 'interval'], ['Idle', 'idle'], ['usertimeout', 'userTimeout']] as const) {
+    t.throws(() => resolve({ keepAlive: { [name]: 1000 } }), {
+      code: 'FST_DRAIN_UNKNOWN_OPTION',
+      message: `fastify-drain: there is no option "keepAlive.${name}"; did you mean "keepAlive.${nearest}"? Known are idle, interval, count, userTimeout`
+    }, name)
+  }
+  t.throws(() => resolve({ keepAlive: { prefix: '/api' } }), { code: 'FST_DRAIN_UNKNOWN_OPTION', message: /"keepAlive.prefix"/ }, 'that is an option of plugins')
+})
+
+t.test('the defaults cannot be changed through what was resolved', async t => {
+  const { keepAlive } = resolve({})
+  Object.assign(keepAlive as object, { idle: 1 })
+  t.strictSame(plain(resolve({})), defaults)
+})
+
+t.test('what the user changes later in the object that was passed does not count', async t => {
+  const keepAlive = { idle: 5000 }
+  const settings = resolve({ keepAlive })
+  keepAlive.idle = 1
+  t.match(settings.keepAlive, { idle: 5000 })
+})
+
+t.test('reusePort takes true or false', async t => {
+  t.equal(resolve({ reusePort: true }).reusePort, true)
+  t.equal(resolve({ reusePort: false }).reusePort, false)
+  for (const value of [1, 0, 'true', null, NaN, {}]) {
+    t.throws(() => resolve({ reusePort: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: `fastify-drain: option "reusePort" is ${inspect(value)}; allowed: true or false`
+    }, inspect(value))
+  }
+})
+
+t.test('listenFdName takes false or a name', async t => {
+  t.equal(resolve({ listenFdName: 'web' }).listenFdName, 'web')
+  t.equal(resolve({ listenFdName: false }).listenFdName, false)
+  for (const value of ['', true, null, 3, NaN, ['web']]) {
+    t.throws(() => resolve({ listenFdName: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: `fastify-drain: option "listenFdName" is ${inspect(value)}; allowed: false, or a name`
+    }, inspect(value))
+  }
+})
+
 t.test('an unknown option is refused with the nearest one that exists', async t => {
   for (const [name, nearest] of [['idleGraze', 'idleGrace'], ['lingertime', 'lingerTime'], ['hardStopafter', 'hardStopAfter'], ['signal', 'signals']]) {
     t.throws(() => resolve({ [String(name)]: 1 }), {
@@ -141,7 +227,7 @@ t.test('an unknown option is refused whatever its value', async t => {
 })
 
 t.test('what Fastify reads from the options of any plugin is accepted, and ignored', async t => {
-  t.strictSame(resolve({ prefix: '/api', logLevel: 'warn', logSerializers: {} }), defaults)
+  t.strictSame(plain(resolve({ prefix: '/api', logLevel: 'warn', logSerializers: {} })), defaults)
 })
 
 t.test('a polluted prototype configures nothing', async t => {
@@ -150,11 +236,32 @@ t.test('a polluted prototype configures nothing', async t => {
   prototype['hardStop'] = 'reset'
   prototype['idleGrace'] = 'soon'
   prototype['surprise'] = true
-  t.strictSame({ ...resolve({}) }, defaults)
+  t.strictSame(plain(resolve({})), defaults)
+})
+
+t.test('a polluted prototype configures nothing in a nested option either', async t => {
+  const prototype = Object.prototype as Record<string, unknown>
+  t.teardown(() => { for (const name of ['idle', 'userTimeout', 'surprise']) delete prototype[name] })
+  prototype['idle'] = 500
+  prototype['userTimeout'] = 1
+  prototype['surprise'] = true
+  for (const given of [{}, { keepAlive: {} }, { keepAlive: undefined }]) {
+    const { keepAlive } = resolve(given)
+    t.same(Object.entries(keepAlive as object), Object.entries(defaults.keepAlive))
+    t.equal((keepAlive as KeepAlive).userTimeout, undefined, 'as it is read later')
+  }
+})
+
+t.test('a __proto__ key from JSON is refused in a nested option, too', async t => {
+  t.throws(() => resolve(JSON.parse('{ "keepAlive": { "__proto__": { "idle": 1000 } } }')), {
+    code: 'FST_DRAIN_UNKNOWN_OPTION',
+    message: /there is no option "keepAlive.__proto__"/
+  })
+  t.notOk('idle' in {})
 })
 
 t.test('options that are inherited configure nothing', async t => {
-  t.strictSame(resolve(Object.create({ hardStop: 'reset', lingerTime: 'x' })), defaults)
+  t.strictSame(plain(resolve(Object.create({ hardStop: 'reset', lingerTime: 'x' }))), defaults)
 })
 
 t.test('a polluted prototype does not take the default of Kubernetes away', async t => {
@@ -171,7 +278,7 @@ t.test('a __proto__ key from JSON is refused', async t => {
 
 t.test('in Kubernetes shutdownDelay is 5 s by default', async t => {
   const env = { KUBERNETES_SERVICE_HOST: '10.0.0.1' }
-  t.strictSame(resolve({}, env), { ...defaults, shutdownDelay: 5000 })
+  t.strictSame(plain(resolve({}, env)), { ...defaults, shutdownDelay: 5000 })
   t.equal(kubernetesShutdownDelay, 5000)
   t.equal(resolve({ shutdownDelay: undefined }, env).shutdownDelay, 5000)
   t.equal(resolve({ hardStopAfter: false }, env).shutdownDelay, 5000)

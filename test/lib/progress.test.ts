@@ -1,6 +1,7 @@
 import t from 'tap'
+import type { Connection } from '../../lib/connection.ts'
 import type { Connections, ConnectionCounts } from '../../lib/connections.ts'
-import { Progress } from '../../lib/progress.ts'
+import { inWords, Progress } from '../../lib/progress.ts'
 import type { DrainReport, Straggler } from '../../lib/report.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 
@@ -133,6 +134,29 @@ t.test('a straggler without a request, or without an address, is named without i
     ]
   }))
   t.match(lines[0]?.[1], /stragglers: 127\.0\.0\.1:5000 \(lingering, 0 ms old, timed-out\), local socket GET \/0 \(active, 0 ms old, cut\)$/)
+})
+
+t.test('a straggler is named with its error, and with the bytes that were not acknowledged', async t => {
+  const { lines, progress } = setUp()
+  progress.summary(reportOf({
+    stragglers: [
+      ...stragglersOf(1, { outcome: 'peer-lost', error: 'ETIMEDOUT', unacknowledgedBytes: 1460 }),
+      ...stragglersOf(1, { unacknowledgedBytes: 0 })
+    ]
+  }))
+  t.match(lines[0]?.[1], /127\.0\.0\.1:5000 GET \/0 \(active, 0 ms old, peer-lost, ETIMEDOUT, 1460 bytes not acknowledged\), .*\(active, 0 ms old, cut\)$/)
+})
+
+t.test('a peer that has vanished is told of at debug level', async t => {
+  const { lines, progress } = setUp()
+  const transport = { remoteAddress: '192.0.2.1', remotePort: 4711 }
+  progress.peerLost({ error: 'ETIMEDOUT', transport } as unknown as Connection)
+  t.same(lines, [['debug', 'drain: a peer has vanished (ETIMEDOUT); its connection is closed', { error: 'ETIMEDOUT', ...transport }]])
+})
+
+t.test('connections are counted in words', async t => {
+  t.equal(inWords(none), 'no connection')
+  t.equal(inWords({ ...none, upgraded: 1, new: 2 }), '2 new, 1 upgraded')
 })
 
 t.test('the summary names at most ten stragglers, and counts the others', async t => {

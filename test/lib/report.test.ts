@@ -141,6 +141,25 @@ t.test('before a drain begins nothing is recorded', async t => {
   t.ok(Object.values(connections).every(count => count === 0))
 })
 
+t.test('a peer that was lost is counted whenever it was, and named if a drain runs', async t => {
+  const ledger = new Ledger(new FakeClock())
+  const lost = fakeConnection({ outcome: 'peer-lost', lastState: 'active', error: 'ETIMEDOUT', unacknowledged: 1000 })
+  ledger.ended(lost)
+  t.equal(ledger.lostPeers, 1)
+  ledger.begin('test', 1)
+  t.same(ledger.report().stragglers, [])
+  t.equal(ledger.report().connections['peer-lost'], 0)
+
+  ledger.ended(lost)
+  t.equal(ledger.lostPeers, 2)
+  t.match(ledger.report(), {
+    connections: { 'peer-lost': 1, cut: 0 },
+    stragglers: [{ outcome: 'peer-lost', state: 'active', error: 'ETIMEDOUT', unacknowledgedBytes: 1000 }]
+  })
+  ledger.ended(fakeConnection({ outcome: 'half-closed' }))
+  t.equal(ledger.lostPeers, 2)
+})
+
 t.test('a report is plain JSON, and a copy', async t => {
   const ledger = new Ledger(new FakeClock())
   ledger.begin('test', 1)

@@ -47,6 +47,18 @@ t.test('row 32: a stream that its client resets is counted out', async t => {
   await eventually(() => stateOf(session) === 'idle', 'the session was idle')
 })
 
+t.test('row 32: a session that breaks is in the state in which it was', async t => {
+  const { client, session, streams } = await connected(t)
+  client.on('error', () => {})
+  client.request({ ':path': '/' }).on('error', () => {})
+  await eventually(() => streams.length === 1, 'the stream was opened')
+  const closed = once(streams[0]!, 'close').catch(() => {})
+  streams[0]!.on('error', () => {})
+  session.on('error', () => {}).destroy(new Error('the peer is lost'))
+  await closed
+  t.equal(stateOf(session), 'active')
+})
+
 t.test('a session that nobody has watched is idle', async t => {
   t.equal(stateOf({} as Http2Session), 'idle')
 })

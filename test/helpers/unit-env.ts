@@ -1,0 +1,21 @@
+import type { Clock } from '../../lib/clock.ts'
+import type { ConnectionsEnv } from '../../lib/connections.ts'
+import { acceptUntilQuiet } from '../../lib/listen/leave-listener.ts'
+import type { Native } from '../../lib/os/native.ts'
+import { Sockets } from '../../lib/os/sockets.ts'
+
+/** Linger times that no test lives to see. */
+export const never = { lingerTimeout: 600_000, lingerTime: 600_000 }
+
+/** What connections need around them, without system calls unless some are given. */
+export function plainEnv (clock: Clock, times: ConnectionsEnv['times'] = never, native: Native | null = null): ConnectionsEnv {
+  return {
+    clock,
+    times,
+    sockets: new Sockets(native),
+    async leave (server, stop) {
+      await acceptUntilQuiet(server, clock)
+      stop()
+    }
+  }
+}
