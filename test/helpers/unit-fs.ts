@@ -1,4 +1,5 @@
 import fs from 'node:fs'
+import promises from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,12 +11,20 @@ export function fsError (code: string): Error {
   return Object.assign(new Error(`${code}: as the test wants it`), { code })
 }
 
+const { openSync, readFileSync, closeSync } = fs
+
+/** What is really there, whatever is replaced. */
+export function readReally (path: string): string {
+  const fd = openSync(path, 'r')
+  try { return readFileSync(fd, 'latin1') } finally { closeSync(fd) }
+}
+
 /** Until teardown reading these paths, files or folders or links, gives what is said here, or throws it; others are read as ever. */
 export function replaceFs (t: { teardown (fn: () => unknown): void }, contents: Record<string, Content | (() => Content)>): void {
-  const { openSync } = fs
   const undo = [
     ...(['readFileSync', 'readdirSync', 'readlinkSync'] as const).map(name => replace(fs, name, contentOf)),
-    replace(fs, 'openSync', path => openSync(fileWith(contentOf(path) as string), 'r'))
+    replace(fs, 'openSync', path => openSync(fileWith(contentOf(path)), 'r')),
+    replace(promises, 'readFile', async path => contentOf(path))
   ]
   syncBuiltinESMExports()
   t.teardown(() => {
@@ -23,12 +32,11 @@ export function replaceFs (t: { teardown (fn: () => unknown): void }, contents: 
     syncBuiltinESMExports()
   })
 
-  function fileWith (content: string): string {
+  function fileWith (content: Content): string {
     const folder = fs.mkdtempSync(join(tmpdir(), 'fastify-drain-'))
     t.teardown(() => fs.rmSync(folder, { recursive: true }))
-    const path = join(folder, 'file')
-    fs.writeFileSync(path, content)
-    return path
+    fs.writeFileSync(join(folder, 'file'), String(content))
+    return join(folder, 'file')
   }
 
   function contentOf (path: string): Content {

@@ -30,7 +30,9 @@ function inUse (given: Partial<InUse>): InUse {
 t.test('the error names the process that has the port', { skip }, async t => {
   const port = await taken(t, '127.0.0.1')
   const error = await listenTo({ host: '127.0.0.1', port })
-  const { message } = error
+  // Some of Node's flags format the stack when it is first read.
+  const { message, stack } = error
+  t.match(stack, message)
   explainInUse(error)
   t.match(error, { code: 'EADDRINUSE', address: '127.0.0.1', port, owner: { pid: process.pid, command: /address-in-use/ } })
   t.equal(error.message, `${message}; process ${process.pid} listens there (${error.owner?.command})`)
