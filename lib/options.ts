@@ -229,7 +229,8 @@ export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessE
 /** `path`: of the object that these are the members of, with a dot behind it. */
 function resolve (given: object, checks: Checked[], path = ''): Record<string, unknown> {
   refuseUnknown(given, checks.map(({ name }) => name), path)
-  const settings: Record<string, unknown> = {}
+  // Nor shall a polluted prototype be read through what is left out.
+  const settings: Record<string, unknown> = Object.create(null)
   for (const { name, rule, valid, members } of checks) {
     // An own property only: a polluted prototype must not configure a shutdown.
     const value = isGiven(given, name) ? (given as Record<string, unknown>)[name] : rule.default

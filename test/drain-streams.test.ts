@@ -68,7 +68,7 @@ t.test('row 17: a stream that does not listen is cut at the deadline, and named'
 })
 
 t.test('row 28: a long request that arrives late on an idle connection is answered', async t => {
-  const { app, listen } = await testApp(t, { idleGrace: 300, peerCloseTimeout: 50, lingerTimeout: 50, lingerTime: 100 })
+  const { app, listen } = await testApp(t, { idleGrace: 300, peerCloseTimeout: 50 })
   app.get('/', async () => 'hello')
   app.get('/long', async () => {
     await new Promise(resolve => setTimeout(resolve, 900))

@@ -73,9 +73,14 @@ export function unixListener (inode: string): string | null {
   for (const line of readFileSync('/proc/net/unix', 'utf8').trimEnd().split('\n').slice(1)) {
     const [, , , flags = '', type, , found, ...path] = line.trim().split(/\s+/)
     // __SO_ACCEPTCON, SOCK_STREAM
-    if (found === inode && (parseInt(flags, 16) & 0x10000) !== 0 && type === '0001') return path.join(' ')
+    if (found === inode && (parseInt(flags, 16) & 0x10000) !== 0 && type === '0001') return unixPath(path.join(' '))
   }
   return null
+}
+
+// A name without a file is written with @ for every NUL.
+function unixPath (path: string): string {
+  return path.startsWith('@') ? `\0${path.slice(1).replace(/@+$/, '')}` : path
 }
 
 /** The inode of the socket behind a descriptor of this process; `null`: it is no socket. */
