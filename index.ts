@@ -99,6 +99,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     serviceManager?.ready()
   })
   drain.signal.addEventListener('abort', () => {
+    listeners.closing()
     serviceManager?.stopping(() => `draining, ${inWords(drain.connections.counts())}`)
   })
   // PID 1 has no default action for a signal: one that came while plugins load would be lost.

@@ -1,4 +1,5 @@
 import { Socket, type Server } from 'node:net'
+import { tcpAddressOf } from './os/address.ts'
 import type { Native } from './os/native.ts'
 import type { KeepAliveOptions, Sockets } from './os/sockets.ts'
 
@@ -23,8 +24,7 @@ export function missingKeepAlive ({ userTimeout }: KeepAliveOptions, native: Nat
  * socket. Called as soon as it listens; `onError` hears of a kernel that refuses.
  */
 export function keepAlive (server: TunableServer, options: KeepAliveOptions, sockets: Sockets, onError: (error: unknown) => void): void {
-  // A Unix socket has no network below.
-  if (typeof server.address() === 'string') return
+  if (tcpAddressOf(server) === null) return
   // Node would set its own on every socket, and reset the interval and the count with it.
   if ('keepAlive' in server) server.keepAlive = false
   attempt(() => {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
@@ -170,15 +170,8 @@ t.test('an app that is closed says STOPPING=1, and nothing once it is closed, al
 
 const bad = {
   'a path where nobody is': async (t: Test) => join(await folder(t), 'nobody'),
-  'a path that is a file': async (t: Test) => {
-    const path = join(await folder(t), 'file')
-    await writeFile(path, '')
-    return path
-  },
   'a path that is too long': async () => `/${'x'.repeat(200)}`,
-  'an abstract name that nobody has': async () => `@drain-test-nobody-${process.pid}`,
-  'no path at all': async () => 'vsock:2:1234',
-  'nothing in it': async () => ''
+  'no path at all': async () => 'vsock:2:1234'
 }
 for (const [name, make] of Object.entries(bad)) {
   t.test(`NOTIFY_SOCKET with ${name}: one warning, and the app works`, { skip }, async t => {

@@ -12,6 +12,8 @@ export interface Inherited {
   at: ListenerAddress
   /** An app of this process listens on it. */
   taken: boolean
+  /** It is in the log that no app does. */
+  told?: boolean
 }
 
 /** What app.listen() asks for. */
@@ -92,7 +94,8 @@ function isSame (at: ListenerAddress, { host = '', port, path }: Wanted): boolea
 // A socket unit with a port alone listens on every address.
 function covers (at: ListenerAddress, { host = '', port, path }: Wanted): boolean {
   if ('path' in at || path !== undefined || at.port !== Number(port)) return false
-  return at.address === '::' || (at.address === '0.0.0.0' && isIP(host) !== 6)
+  if (at.address === '::') return isIP(host) !== 4 || at.ipv6Only !== true
+  return at.address === '0.0.0.0' && isIP(host) !== 6
 }
 
 function isLoopback (address: string): boolean {

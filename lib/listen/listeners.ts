@@ -1,11 +1,13 @@
 import cluster from 'node:cluster'
-import type { AddressInfo, Server } from 'node:net'
+import type { Server } from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 import type { Clock } from '../clock.ts'
 import { errors } from '../errors.ts'
 import { keepAlive } from '../keep-alive.ts'
 import type { Settings } from '../options.ts'
+import { tcpAddressOf } from '../os/address.ts'
+import { nameUnixListener } from '../os/descriptor.ts'
 import { errnoOf, type Native } from '../os/native.ts'
 import { bindShared } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
@@ -26,11 +28,15 @@ export interface ListenersEnv {
   inherited: Inherited[]
 }
 
+// The apps of a process begin to listen one after the other, in ms.
+const otherAppsPatience = 1000
+
 /** How the servers of one app come to listen, and how each of them stops. */
 export class Listeners {
   readonly #env: ListenersEnv
   readonly #shared = new WeakSet<Server>()
   #inherits = false
+  #cancelTelling = () => {}
 
   constructor (env: ListenersEnv) {
     this.#env = env
@@ -51,7 +57,7 @@ export class Listeners {
 
     // The user has a listener already.
     if (typeof options.fd === 'number') return
-    const error = this.#inherit(options, isMain) ?? (this.#env.settings.reusePort && !this.#inherits ? this.#share(server, options) : null)
+    const error = this.#inherit(server, options, isMain) ?? (this.#env.settings.reusePort && !this.#inherits ? this.#share(server, options) : null)
     if (error !== null) refuseListen(server, options, error)
   }
 
@@ -64,19 +70,20 @@ export class Listeners {
     if (this.#shared.has(server) && this.#steers) this.#join(server)
   }
 
-  #inherit (options: ListenOptions, isMain: boolean): Error | null {
+  #inherit (server: Server, options: ListenOptions, isMain: boolean): Error | null {
     const { settings: { listenFdName: name }, inherited, log } = this.#env
     const found = adopt(inherited, options, isMain ? name : false, isMain)
     if (found !== null) {
       this.#inherits = true
       override(options, { fd: found.fd })
+      if ('path' in found.at) nameUnixListener(server, found.at.path)
       const { fd, name } = found
       log.info({ fd, name }, `listen: on the inherited descriptor ${fd}${name === '' ? '' : ` (${name})`}, ${addressInWords(found.at)}`)
       return null
     }
     if (!isMain) return this.#inherits ? new errors.Inherited('an inherited listener serves localhost', 'a second one is not needed') : null
     if (name === false || inherited.length === 0) return null
-    return new errors.Inherited(`there is no inherited listener with the name '${name}' left`, `there are ${inherited.map(inWords).join(', ')}`)
+    return new errors.Inherited(`option "listenFdName" is '${name}', and no inherited listener with that name is left`, `there are ${inherited.map(inWords).join('; ')}`)
   }
 
   #share (server: Server, options: ListenOptions): Error | null {
@@ -138,19 +145,29 @@ export class Listeners {
 
   #tell (server: Server): void {
     const { sockets, log } = this.#env
-    const at = server.address() as AddressInfo | string
-    if (typeof at === 'string') return
+    const at = tcpAddressOf(server)
+    if (at === null) return
     const reusesAddress = sockets.reusesAddress(server)
     if (reusesAddress !== null) {
       log.debug({ reusesAddress }, `listen: ${addressInWords(at)} with SO_REUSEADDR ${reusesAddress ? 'on' : 'off'}`)
     }
   }
 
-  /** Warns of inherited listeners that nobody has asked for: who connects there waits for ever. */
+  /** Warns, a while later, of inherited listeners that nobody has asked for: who connects there waits for ever. */
   tellOfUnused (): void {
-    for (const one of this.#env.inherited.filter(({ taken }) => !taken)) {
-      this.#env.log.warn({ fd: one.fd, name: one.name }, `listen: nobody has asked for the inherited listener ${inWords(one)}; pass its address to app.listen(), or its name as the option listenFdName`)
-    }
+    const { inherited, clock, log } = this.#env
+    this.#cancelTelling()
+    this.#cancelTelling = clock.after(otherAppsPatience, () => {
+      for (const one of inherited.filter(({ taken, told }) => !taken && !told)) {
+        one.told = true
+        log.warn({ fd: one.fd, name: one.name }, `listen: nobody has asked for the inherited listener ${inWords(one)}; pass its address to app.listen(), or its name as the option listenFdName`)
+      }
+    })
+  }
+
+  /** The app closes. */
+  closing (): void {
+    this.#cancelTelling()
   }
 }
 

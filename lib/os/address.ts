@@ -1,4 +1,4 @@
-import { isIP, SocketAddress } from 'node:net'
+import { isIP, SocketAddress, type AddressInfo, type Server } from 'node:net'
 
 /** The shortest text of an IP address; any other text stays as it is. */
 export function canonical (address: string): string {
@@ -8,5 +8,11 @@ export function canonical (address: string): string {
 /** The text of an IP address of 4 or 16 bytes. */
 export function addressText (bytes: Uint8Array): string {
   if (bytes.length === 4) return bytes.join('.')
-  return canonical(Buffer.from(bytes).toString('hex').match(/.{4}/g)?.join(':') ?? '')
+  return canonical(Buffer.from(bytes).toString('hex').replace(/....(?!$)/g, '$&:'))
+}
+
+/** Where a server listens; `null`: not on TCP. */
+export function tcpAddressOf (server: Server): AddressInfo | null {
+  const address = server.address()
+  return typeof address === 'string' ? null : address
 }

@@ -6,3 +6,8 @@ export function descriptorOf (owner: Socket | Server): number | null {
   const fd = handle?.fd
   return typeof fd === 'number' && fd >= 0 ? fd : null
 }
+
+/** Tells Node the path of a Unix socket that it gets as a descriptor: `server.address()` is null without, and Fastify reads it. */
+export function nameUnixListener (server: Server, path: string): void {
+  (server as { _pipeName?: string })._pipeName = path
+}

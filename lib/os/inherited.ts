@@ -2,7 +2,7 @@ import { addressText } from './address.ts'
 import { errnoOf, type Native } from './native.ts'
 import { socketInode, tcpListeners, unixListener } from './proc.ts'
 
-export type ListenerAddress = { address: string, port: number } | { path: string }
+export type ListenerAddress = { address: string, port: number, ipv6Only?: boolean } | { path: string }
 
 const SOCK_STREAM = 1
 
@@ -14,6 +14,7 @@ export function listenerOf (fd: number, native: Native | null): ListenerAddress 
     const { code, message } = error as NodeJS.ErrnoException
     if (errnoOf(error) === 'ENOTSOCK') return 'is not a socket'
     if (errnoOf(error) === 'EBADF' || code === 'ENOENT') return 'is not open'
+    if (code === 'ERR_ACCESS_DENIED') return 'cannot be looked at without --allow-addons (koffi) or --allow-fs-read=/proc'
     return `cannot be looked at (${message})`
   }
 }
@@ -29,9 +30,14 @@ function fromKernel (native: Native, fd: number): ListenerAddress | string {
   switch (family) {
     case unix: return { path: Buffer.from(address.subarray(2)).toString().replace(/(?!^)\0.*$/s, '') }
     case inet: return { address: addressText(address.subarray(4, 8)), port: view.getUint16(2) }
-    case inet6: return { address: addressText(address.subarray(8, 24)), port: view.getUint16(2) }
+    case inet6: return ipv6Listener(addressText(address.subarray(8, 24)), view.getUint16(2), () => native.getInt(fd, 'IPV6_V6ONLY') !== 0)
     default: return `has the address family ${family}`
   }
+}
+
+// That tells only something of a socket on every address.
+function ipv6Listener (address: string, port: number, isIPv6Only: () => boolean): ListenerAddress {
+  return address === '::' && isIPv6Only() ? { address, port, ipv6Only: true } : { address, port }
 }
 
 function fromProc (fd: number): ListenerAddress | string {

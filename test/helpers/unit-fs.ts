@@ -1,5 +1,4 @@
 import fs from 'node:fs'
-import promises from 'node:fs/promises'
 import { syncBuiltinESMExports } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -23,8 +22,7 @@ export function readReally (path: string): string {
 export function replaceFs (t: { teardown (fn: () => unknown): void }, contents: Record<string, Content | (() => Content)>): void {
   const undo = [
     ...(['readFileSync', 'readdirSync', 'readlinkSync'] as const).map(name => replace(fs, name, contentOf)),
-    replace(fs, 'openSync', path => openSync(fileWith(contentOf(path)), 'r')),
-    replace(promises, 'readFile', async path => contentOf(path))
+    replace(fs, 'openSync', path => openSync(fileWith(contentOf(path)), 'r'))
   ]
   syncBuiltinESMExports()
   t.teardown(() => {

@@ -152,7 +152,7 @@ t.test('a server that shall have an inherited socket by its name has it, or an e
   listeners.prepare(server, { ...here }, true)
   t.match(await new Promise(resolve => server.once('error', resolve)), {
     code: 'FST_DRAIN_INHERITED',
-    message: /'web'.*; there are 33 \(web\), \[::\]:80, 34 \(admin\), \/run\/admin$/
+    message: /'web'.*; there are 33 \(web\), \[::\]:80; 34 \(admin\), \/run\/admin$/
   })
 })
 
@@ -175,6 +175,30 @@ t.test('the second server of localhost is refused when the first one inherits, u
   const third: ListenOptions = { host: '::1', port: 81 }
   listeners.prepare(createServer(), third, false)
   t.equal(third.fd, 35)
+})
+
+t.test('the second server of localhost takes no socket but that with its address, whatever the name', { skip }, async t => {
+  const [web, v6, wide] = [
+    inheritedOne(33, { address: '10.0.0.1', port: 1 }, 'web'), inheritedOne(34, { address: '::1', port: 80 }), inheritedOne(35, { address: '::', port: 81 })
+  ]
+  const { listeners } = setUp(t, { listenFdName: 'web' }, { inherited: [web, v6, wide] })
+  listeners.prepare(createServer(), { host: 'localhost', port: 80 }, true)
+  t.ok(web.taken)
+  const second: ListenOptions = { host: '::1', port: 80 }
+  listeners.prepare(createServer(), second, false)
+  t.equal(second.fd, 34)
+  const third = createServer()
+  listeners.prepare(third, { host: '::1', port: 81 }, false)
+  t.match(await new Promise(resolve => third.once('error', resolve)), { code: 'FST_DRAIN_INHERITED' })
+  t.notOk(wide.taken)
+})
+
+t.test('an inherited socket is not shared, whatever reusePort says', { skip }, async t => {
+  const { listeners } = setUp(t, { reusePort: true }, { inherited: [inheritedOne(33, { address: '127.0.0.1', port: 80 })] })
+  const options: ListenOptions = { host: '127.0.0.1', port: 80 }
+  listeners.prepare(createServer(), options, true)
+  t.equal(options.fd, 33)
+  t.notOk(options.reusePort)
 })
 
 t.test('the second server of localhost listens by itself when the first one does, whatever the name', { skip }, async t => {
@@ -223,6 +247,7 @@ t.test('without a host a shared port is that of every address', { skip: hasIPv6(
   for (const options of [{ port: 0 }, { host: '', port: '0' }]) {
     const server = await listen(options)
     t.equal((server.address() as AddressInfo).address, '::')
+    t.equal(native.getInt(descriptorOf(server) as number, 'SO_REUSEPORT'), 1)
     await visited(server)
   }
   const server = await listen({ host: '::', port: 0, ipv6Only: true })

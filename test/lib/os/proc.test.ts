@@ -1,11 +1,11 @@
 import t from 'tap'
 import { once } from 'node:events'
 import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Server } from 'node:net'
+import { connect, createServer, isIPv6, type AddressInfo, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
-import { ownerOf, socketInode, tcpListeners, unixListener } from '../../../lib/os/proc.ts'
+import { ownerOf, socketInode, tcpListeners, tcpListenersLike, unixListener } from '../../../lib/os/proc.ts'
 import { hasIPv6 } from '../../helpers/drain-localhost.ts'
 import { fsError, replaceFs } from '../../helpers/unit-fs.ts'
 import { native, skip as withoutCalls } from '../../helpers/unit-native.ts'
@@ -37,7 +37,10 @@ function folder (t: Teardown): string {
 t.test('a listener is found with its address, its port and its inode', { skip }, async t => {
   for (const host of ['127.0.0.1', '0.0.0.0', ...(hasIPv6() ? ['::1', '::'] : [])]) {
     const { port, inode } = await listen(t, host)
-    t.same(tcpListeners().filter(line => line.port === port), [{ address: host, port, inode, references: 1 }], host)
+    for (const found of [tcpListeners(), tcpListenersLike(host)]) {
+      t.same(found.filter(line => line.port === port), [{ address: host, port, inode, references: 1 }], host)
+    }
+    t.same(tcpListenersLike(isIPv6(host) ? '127.0.0.1' : '::1').filter(line => line.port === port), [], 'it is not of the other family')
   }
 })
 
@@ -98,6 +101,7 @@ t.test('where the kernel does not have a family its listeners are missing', { sk
 t.test('a /proc that may not be read is an error', { skip }, async t => {
   replaceFs(t, { '/proc/net/tcp': fsError('EACCES') })
   t.throws(() => tcpListeners(), { code: 'EACCES' })
+  t.throws(() => tcpListenersLike('127.0.0.1'), { code: 'EACCES' })
 })
 
 t.test('a Unix socket that listens is found by its inode, whatever its path', { skip }, async t => {
