@@ -68,6 +68,8 @@ async function steerAway (server: Server, others: number, env: GroupEnv): Promis
 
 /** Whether a new connection to the group comes to this listener: the kernel does not tell in which slot it is. */
 async function getsOwnConnection (server: Server, { clock }: GroupEnv): Promise<boolean> {
+  const { port } = server.address() as AddressInfo
+  const host = ownAddress(server)
   const arrived = new Set<string>()
   const onConnection = ({ remoteAddress, remotePort }: Peer): void => {
     arrived.add(`${remoteAddress} ${remotePort}`)
@@ -75,15 +77,16 @@ async function getsOwnConnection (server: Server, { clock }: GroupEnv): Promise<
   const onDrop = (dropped: Peer = {}): void => onConnection(dropped)
   server.on('connection', onConnection)
   server.on('drop', onDrop)
-  const { address, port } = server.address() as AddressInfo
-  const probe = connect({ host: address, port })
+  const probe = connect({ host, port })
   // Whoever accepts it may reset it while we wait.
   probe.on('error', () => {})
-  const cancel = clock.after(connectPatience, () => probe.destroy(new Error(`no connection to ${address} within ${connectPatience} ms`)))
+  const cancel = clock.after(connectPatience, () => probe.destroy(new Error(`no connection to ${host} within ${connectPatience} ms`)))
   try {
     await once(probe, 'connect')
     cancel()
-    const isMine = (): boolean => arrived.has(`${probe.localAddress} ${probe.localPort}`)
+    // A probe that is dropped forgets its address.
+    const own = `${probe.localAddress} ${probe.localPort}`
+    const isMine = (): boolean => arrived.has(own)
     // From its first packet until it is accepted the probe is pending at the listener that it has come to.
     const ends = clock.now() + handshakePatience
     do await new Promise<void>(resolve => clock.after(pause, resolve))
@@ -95,6 +98,16 @@ async function getsOwnConnection (server: Server, { clock }: GroupEnv): Promise<
     server.off('connection', onConnection)
     server.off('drop', onDrop)
   }
+}
+
+/** An address at which nobody but this group is reached: a listener on that very address comes before one on all. */
+function ownAddress (server: Server): string {
+  const { address, port } = server.address() as AddressInfo
+  const candidates = address === '0.0.0.0' ? ['127.0.0.1', '127.0.0.2', '127.0.0.3'] : address === '::' ? ['::1'] : [address]
+  const taken = listenersLike(server).all.filter(line => line.port === port && line.address !== address)
+  const free = candidates.find(candidate => !taken.some(line => line.address === candidate))
+  if (free === undefined) throw new Error(`somebody else listens on port ${port} of ${candidates.join(', ')}`)
+  return free
 }
 
 /** Resolves when nobody is left whose handshake has begun here: whose it is was decided with the first packet. */

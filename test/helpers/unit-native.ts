@@ -41,16 +41,22 @@ export function keepAliveOf (owner: Server | Socket | number): { on: number, idl
   }
 }
 
-/** A datagram socket at this path; the function returns the next message that it has received, or `null`. */
-export function datagramSocket (t: { teardown (fn: () => unknown): void }, path: string): () => string | null {
-  const receive = koffi.load(null).func('recv', 'intptr_t', ['int', 'void *', 'size_t', 'int'])
+/** A Unix socket of this type, with this path; `@` begins a name without a file. The descriptor belongs to the caller. */
+export function boundUnixSocket (path: string, type: number): number {
   const text = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
   const { unix } = native.platform.addressFamilies
   const address = Buffer.concat([new Uint8Array(new Uint16Array([unix]).buffer), Buffer.from(text)])
-  const [SOCK_DGRAM, MSG_DONTWAIT] = [2, 0x40]
-  const fd = native.socket(unix, SOCK_DGRAM)
-  t.teardown(() => native.close(fd))
+  const fd = native.socket(unix, type)
   native.bind(fd, address, address.length)
+  return fd
+}
+
+/** A datagram socket at this path; the function returns the next message that it has received, or `null`. */
+export function datagramSocket (t: { teardown (fn: () => unknown): void }, path: string): () => string | null {
+  const receive = koffi.load(null).func('recv', 'intptr_t', ['int', 'void *', 'size_t', 'int'])
+  const [SOCK_DGRAM, MSG_DONTWAIT] = [2, 0x40]
+  const fd = boundUnixSocket(path, SOCK_DGRAM)
+  t.teardown(() => native.close(fd))
   return () => {
     const bytes = Buffer.alloc(65_536)
     const length = Number(receive(fd, bytes, bytes.length, MSG_DONTWAIT))

@@ -113,7 +113,7 @@ t.test('peers that vanish are counted before and during a drain, and told of', a
 
 t.test('the app is closed when the last connection is, and not before', async t => {
   let closed = false
-  const { clock, drain, listen } = drainByHand(t, {}, async () => { closed = true })
+  const { clock, drain, listen, lines } = drainByHand(t, {}, async () => { closed = true })
   const connect = await listen()
   const client = await connect()
   const draining = drain.begin('test')
@@ -123,6 +123,7 @@ t.test('the app is closed when the last connection is, and not before', async t 
   client.halfClose()
   await draining
   t.ok(closed)
+  t.notMatch(lines.join('\n'), /vanished/)
 })
 
 t.test('a drain that is over before the grace is leaves no timer behind', async t => {

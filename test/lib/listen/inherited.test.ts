@@ -48,7 +48,7 @@ t.test('what was passed to this process is listed with its name and its address'
   const tcp = await listening(t, { host: '127.0.0.1', port: 0 })
   const unix = await listening(t, { path })
   const env = { LISTEN_FDS: '2', ...mine }
-  t.strictSame(inheritedListeners(host({ ...env, LISTEN_FDNAMES: 'web:' }), passed(tcp.fd, unix.fd)), [
+  t.match(inheritedListeners(host({ ...env, LISTEN_FDNAMES: 'web:' }), passed(tcp.fd, unix.fd)), [
     { fd: 3, name: 'web', at: { address: '127.0.0.1', port: tcp.port }, taken: false },
     { fd: 4, name: '', at: { path }, taken: false }
   ])
@@ -170,6 +170,9 @@ t.test('a socket on every address serves one of them, unless it shall be exactly
     t.equal(adopt([socket], { host, port: 80 }, false, false), null)
     t.equal(adopt([socket], { host, port: 80 }, false, true), socket, `${addressInWords(socket.at)} for ${host}`)
   }
+  const ipv6Only: Inherited = { fd: 3, name: '', at: { address: '::', port: 80, ipv6Only: true }, taken: false }
+  t.equal(adopt([ipv6Only], { host: '127.0.0.1', port: 80 }, false, true), null)
+  t.equal(adopt([ipv6Only], { host: '::1', port: 80 }, false, true), ipv6Only)
   const [wide, exact] = [at('::'), at('127.0.0.1')]
   t.equal(adopt([wide, exact], { host: '127.0.0.1', port: 80 }, false, true), exact, 'the exact one comes first')
 })

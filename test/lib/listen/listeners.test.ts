@@ -15,12 +15,13 @@ import { watchListen } from '../../../lib/listen/watch-listen.ts'
 import { resolveOptions, type FastifyDrainOptions } from '../../../lib/options.ts'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
 import type { Native } from '../../../lib/os/native.ts'
+import { bindShared } from '../../../lib/os/reuse-port.ts'
 import { Sockets } from '../../../lib/os/sockets.ts'
 import { takeName } from '../../../lib/os/unix.ts'
 import { eventually } from '../../helpers/app.ts'
 import { hasIPv6 } from '../../helpers/drain-localhost.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'
-import { keepAliveOf, native, nativeWith, refused, skip } from '../../helpers/unit-native.ts'
+import { boundUnixSocket, keepAliveOf, native, nativeWith, refused, skip } from '../../helpers/unit-native.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
@@ -55,6 +56,8 @@ function setUp (t: Teardown, options: FastifyDrainOptions = {}, { calls = native
 }
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
+
+const SOCK_STREAM = 1
 
 const here = { host: '127.0.0.1', port: 0 }
 
@@ -126,18 +129,40 @@ async function inheritable (t: Teardown, name = ''): Promise<Inherited> {
 }
 
 t.test('a server listens on the inherited socket with its address', { skip }, async t => {
-  const one = await inheritable(t)
-  const { lines, listen } = setUp(t, {}, { inherited: [one] })
-  const at: ListenOptions = { host: '127.0.0.1', port: (one.at as AddressInfo).port }
-  // Two handles cannot have one descriptor.
-  const refusing = createServer()
-  const error = new Promise<NodeJS.ErrnoException>(resolve => refusing.once('error', resolve))
-  listen(at, { server: refusing }).catch(() => {})
-  t.equal(at.fd, one.fd)
-  t.match(await error, { code: /./ })
+  const fd = bindShared(native, '127.0.0.1', 0, false) as number
+  const port = new DataView(native.addressOf(fd).buffer).getUint16(2)
+  const one = inheritedOne(fd, { address: '127.0.0.1', port })
+  const { lines, listen, warnings } = setUp(t, {}, { inherited: [one] })
+  const at: ListenOptions = { host: '127.0.0.1', port }
+  const server = await listen(at)
+  t.equal(descriptorOf(server), fd)
+  t.equal(portOf(server), port)
   t.equal(at.fd, undefined, 'the options are those of the user')
   t.equal(one.taken, true)
-  t.same(lines, [`info: listen: on the inherited descriptor ${one.fd}, 127.0.0.1:${at.port}`])
+  t.equal(keepAliveOf(server).on, 1)
+  await visited(server)
+  t.equal(lines[0], `info: listen: on the inherited descriptor ${fd}, 127.0.0.1:${port}`)
+  t.same(warnings(), [])
+})
+
+t.test('a server listens on an inherited Unix socket, and knows its path', { skip }, async t => {
+  const path = join(folder(t), 'socket')
+  const fd = boundUnixSocket(path, SOCK_STREAM)
+  const { lines, listen } = setUp(t, {}, { inherited: [inheritedOne(fd, { path })] })
+  const server = await listen({ path })
+  t.equal(server.address(), path)
+  t.same(lines, [`info: listen: on the inherited descriptor ${fd}, ${path}`], 'and no keepalive')
+  const client = connect(path)
+  await once(client, 'connect')
+  client.destroy()
+})
+
+t.test('a Unix socket that the user passes as a descriptor is listened on without a word', { skip }, async t => {
+  const path = join(folder(t), 'socket')
+  const fd = boundUnixSocket(path, SOCK_STREAM)
+  const { lines, listen } = setUp(t)
+  t.ok((await listen({ fd })).listening)
+  t.same(lines, [])
 })
 
 t.test('a server that shall have an inherited socket by its name has it, or an error that names the others', { skip }, async t => {
@@ -152,7 +177,7 @@ t.test('a server that shall have an inherited socket by its name has it, or an e
   listeners.prepare(server, { ...here }, true)
   t.match(await new Promise(resolve => server.once('error', resolve)), {
     code: 'FST_DRAIN_INHERITED',
-    message: /'web'.*; there are 33 \(web\), \[::\]:80; 34 \(admin\), \/run\/admin$/
+    message: /option "listenFdName" is 'web', .*; there are 33 \(web\), \[::\]:80; 34 \(admin\), \/run\/admin$/
   })
 })
 
@@ -215,17 +240,41 @@ t.test('a descriptor of the user is taken as it is', { skip }, async t => {
   t.equal(one.taken, false)
 })
 
-t.test('inherited sockets that nobody has asked for are told of, once', { skip }, async t => {
+t.test('inherited sockets that nobody has asked for are told of, a while later and once', { skip }, async t => {
   const clock = new FakeClock()
-  const inherited = [inheritedOne(3, { address: '::1', port: 80 }), { ...inheritedOne(4, { path: '/run/admin' }, 'admin') }, { ...inheritedOne(5, { path: '/run/web' }), taken: true }]
-  const { listeners, lines } = setUp(t, {}, { inherited, clock })
-  listeners.tellOfUnused()
+  const inherited = [
+    inheritedOne(3, { address: '::1', port: 80 }),
+    inheritedOne(4, { path: '/run/admin' }, 'admin'),
+    { ...inheritedOne(5, { path: '/run/web' }), taken: true },
+    inheritedOne(6, { path: '/run/later' })
+  ]
+  const [first, second] = [setUp(t, {}, { inherited, clock }), setUp(t, {}, { inherited, clock })]
+  first.listeners.tellOfUnused()
+  clock.advance(500)
+  first.listeners.tellOfUnused()
+  second.listeners.tellOfUnused()
+  clock.advance(999)
+  t.same([...first.lines, ...second.lines], [])
+  // Another app of the process.
+  inherited[3]!.taken = true
   clock.advance(60_000)
-  t.match(lines, [
+  t.match([...first.lines, ...second.lines], [
     /^warn: listen: nobody has asked for the inherited listener 3, \[::1\]:80; .*listenFdName/,
     /^warn: listen: nobody has asked for the inherited listener 4 \(admin\), \/run\/admin;/
   ])
-  t.equal(lines.length, 2)
+  t.equal(first.lines.length + second.lines.length, 2)
+  t.equal(clock.timers, 0)
+})
+
+t.test('an app that closes before does not tell', { skip }, async t => {
+  const clock = new FakeClock()
+  const { listeners, lines } = setUp(t, {}, { inherited: [inheritedOne(3, { address: '::1', port: 80 })], clock })
+  listeners.closing()
+  listeners.tellOfUnused()
+  listeners.closing()
+  clock.advance(60_000)
+  t.same(lines, [])
+  t.equal(clock.timers, 0)
 })
 
 t.test('with reusePort two servers share a port, on every Node line', { skip }, async t => {

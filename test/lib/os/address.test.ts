@@ -1,5 +1,7 @@
 import t from 'tap'
-import { addressText, canonical } from '../../../lib/os/address.ts'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { addressText, canonical, tcpAddressOf } from '../../../lib/os/address.ts'
 
 t.test('an IPv6 address has one text, the shortest', async t => {
   t.equal(canonical('::'), '::')
@@ -20,4 +22,18 @@ t.test('4 bytes are an IPv4 address, 16 an IPv6 address', async t => {
   t.equal(addressText(new Uint8Array(16)), '::')
   t.equal(addressText(Uint8Array.of(0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)), '2001:db8::1')
   t.equal(addressText(Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 255, 255, 127, 0, 0, 1)), '::ffff:127.0.0.1')
+})
+
+t.test('the address of a server is known as long as it listens on TCP', { skip: process.platform !== 'linux' }, async t => {
+  const server = createServer()
+  t.equal(tcpAddressOf(server), null)
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.match(tcpAddressOf(server), { address: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  server.close()
+  t.equal(tcpAddressOf(server), null)
+
+  const unix = createServer()
+  await once(unix.listen(`\0fastify-drain/test/${process.pid}`), 'listening')
+  t.equal(tcpAddressOf(unix), null)
+  unix.close()
 })
