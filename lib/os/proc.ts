@@ -111,6 +111,7 @@ function holds (pid: string, inodes: Set<string>): boolean {
   }
 }
 
+// Without its arguments: some have secrets in them, and errors are logged.
 function commandOf (pid: string): string {
-  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim() } catch { return '' }
+  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0', 1)[0] ?? '' } catch { return '' }
 }

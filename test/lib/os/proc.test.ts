@@ -156,9 +156,8 @@ t.test('the owner of a socket is named with its command', { skip }, async t => {
   const { inode } = await listen(t, '127.0.0.1')
   const owner = ownerOf(new Set(['1', inode as string]))
   t.equal(owner?.pid, process.pid)
-  t.match(owner?.command, /proc\.test\.ts/)
+  t.match(owner?.command, /node$/, 'without its arguments')
   t.notMatch(owner?.command, '\0')
-  t.equal(owner?.command, owner?.command.trim())
 })
 
 t.test('a socket that nobody has open has no owner', { skip }, async t => {
