@@ -287,7 +287,7 @@ t.test('with reusePort two servers share a port, on every Node line', { skip }, 
     t.equal(native.getInt(descriptorOf(server) as number, 'SO_REUSEPORT'), 1)
     t.equal(keepAliveOf(server).on, 1)
   }
-  t.same(Object.keys(at), ['host', 'port'], 'the options are those of the user')
+  t.notOk('reusePort' in at || 'fd' in at, 'the options are those of the user')
   t.same(warnings(), [])
 })
 
