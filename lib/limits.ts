@@ -12,7 +12,7 @@ export function limits ({ keepAlive, reusePort, hardStop }: Settings, native: Na
   const missing: string[] = []
 
   const untuned = keepAlive === false ? [] : missingKeepAlive(keepAlive, calls)
-  if (untuned.length > 0) missing.push(`${untuned.join(', ')} of keepAlive are not set`)
+  if (untuned.length > 0) missing.push(`not set of keepAlive: ${untuned.join(', ')}`)
   if (reusePort && !(calls?.has('SO_ATTACH_REUSEPORT_CBPF') ?? false)) {
     missing.push(nodeSharesPorts
       ? 'a listener with reusePort cannot send new connections to the others before it closes, so one that comes at that moment is reset'

@@ -20,7 +20,7 @@ interface Told {
 
 const works = { body: 'hello', inUse: 'EADDRINUSE', connections: { total: 1, cut: 0 } }
 
-const untuned = Socket.prototype.setKeepAlive.length >= 4 ? '' : 'TCP_KEEPINTVL, TCP_KEEPCNT of keepAlive are not set; '
+const untuned = Socket.prototype.setKeepAlive.length >= 4 ? '' : 'not set of keepAlive: TCP_KEEPINTVL, TCP_KEEPCNT; '
 const ignorance = 'the report does not know which bytes the peer has not acknowledged'
 
 t.test('without koffi an app starts, serves and drains, and one warning says what is missing', async t => {
@@ -37,7 +37,7 @@ t.test('without koffi the warning names what the options ask for as well', async
   const { warnings, ...told }: Told = await startProcess(t, fixture, { nodeArgs: [...withoutKoffi], env }).message()
   t.match(told, works)
   t.equal(warnings.length, 1)
-  t.match(warnings[0], /TCP_USER_TIMEOUT of keepAlive .*reusePort.*hardStop 'reset'.*NOTIFY_SOCKET/)
+  t.match(warnings[0], /keepAlive: .*TCP_USER_TIMEOUT.*reusePort.*hardStop 'reset'.*NOTIFY_SOCKET/)
 })
 
 for (const [what, before] of [

@@ -104,6 +104,7 @@ function isLoopback (address: string): boolean {
 
 /** An address for people. */
 export function addressInWords (at: ListenerAddress): string {
-  if ('path' in at) return at.path
+  // As ss and /proc write names without a file.
+  if ('path' in at) return at.path.replace(/^\0/, '@')
   return `${isIP(at.address) === 6 ? `[${at.address}]` : at.address}:${at.port}`
 }

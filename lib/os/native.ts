@@ -123,7 +123,7 @@ export class Native {
   }
 
   /** Calls `use` with the first address of a host; `null` where it has none. The address is valid in this call only. */
-  resolve<T> (host: string, port: number, hints: { flags: number, socktype: number }, use: (address: AddressInfo) => T): T | null {
+  resolve<T> (host: string, port: number, hints: { socktype: number }, use: (address: AddressInfo) => T): T | null {
     const result: unknown[] = [null]
     if (this.#libc.getaddrinfo(host, String(port), hints, result) !== 0) return null
     try {

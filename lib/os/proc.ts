@@ -70,13 +70,15 @@ function addressOf (hex: string): string {
 
 /** The path of an open Unix socket that listens; `null`: there is none with this inode. */
 export function unixListener (inode: string): string | null {
-  for (const line of readFileSync('/proc/net/unix', 'utf8').trimEnd().split('\n').slice(1)) {
-    const [, , , flags = '', type, , found, ...path] = line.trim().split(/\s+/)
+  for (const [, flags = '', type, found, path = ''] of readFileSync('/proc/net/unix', 'utf8').matchAll(unixSocket)) {
     // __SO_ACCEPTCON, SOCK_STREAM
-    if (found === inode && (parseInt(flags, 16) & 0x10000) !== 0 && type === '0001') return unixPath(path.join(' '))
+    if (found === inode && (parseInt(flags, 16) & 0x10000) !== 0 && type === '0001') return unixPath(path)
   }
   return null
 }
+
+// Number, reference count, protocol, flags, type, state, inode, path.
+const unixSocket = /^\S+ \S+ \S+ (\S+) (\S+) \S+ +(\d+) (.+)$/gm
 
 // A name without a file is written with @ for every NUL.
 function unixPath (path: string): string {
@@ -113,5 +115,5 @@ function holds (pid: string, inodes: Set<string>): boolean {
 
 // Without its arguments: some have secrets in them, and errors are logged.
 function commandOf (pid: string): string {
-  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0', 1)[0] ?? '' } catch { return '' }
+  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0.*$/s, '') } catch { return '' }
 }

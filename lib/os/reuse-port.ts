@@ -2,11 +2,10 @@ import { errnoOf, isLittleEndian, type Native } from './native.ts'
 
 const SOCK_STREAM = 1
 const SOCK_CLOEXEC = 0x80000
-const AI_PASSIVE = 1
 
 /** A socket that shares its port, bound and not listening yet. The descriptor belongs to the caller. */
 export function bindShared (native: Native, host: string, port: number, ipv6Only: boolean): number | null {
-  return native.resolve(host, port, { flags: AI_PASSIVE, socktype: SOCK_STREAM }, ({ family, addrlen, addr }) => {
+  return native.resolve(host, port, { socktype: SOCK_STREAM }, ({ family, addrlen, addr }) => {
     const fd = native.socket(family, SOCK_STREAM | SOCK_CLOEXEC)
     try {
       native.setOption(fd, 'SO_REUSEADDR', 1)

@@ -295,6 +295,7 @@ t.test('a peer that is lost while we linger is lost, and not half-closed', async
   await gone
   t.equal(connection.outcome, 'peer-lost')
   t.equal(connection.lastState, 'lingering')
+  t.equal(connection.transport.remoteAddress, '127.0.0.1', 'it can be named')
   t.same(events, [])
 })
 

@@ -22,7 +22,7 @@ t.test('with system calls on Linux nothing is missing', { skip }, async t => {
 
 t.test('without system calls one text says what is missing, why, and how to get it', async t => {
   const report = 'the report does not know which bytes the peer has not acknowledged'
-  const untuned = nodeTakesAll ? '' : 'TCP_KEEPINTVL, TCP_KEEPCNT of keepAlive are not set; '
+  const untuned = nodeTakesAll ? '' : 'not set of keepAlive: TCP_KEEPINTVL, TCP_KEEPCNT; '
   t.equal(said({}, why), `${why}: ${untuned}${report}`)
   t.equal(said({ keepAlive: false }, why), `${why}: ${report}`)
   t.equal(said({ keepAlive: false, hardStop: 'reset' }, why),
@@ -37,8 +37,8 @@ t.test('without system calls one text says what is missing, why, and how to get 
 t.test('what a platform does not have is named, without advice', { skip }, async t => {
   const darwin = nativeWith({ has: option => !['TCP_USER_TIMEOUT', 'SO_ATTACH_REUSEPORT_CBPF'].includes(option) })
   t.equal(said({}, darwin), null)
-  t.equal(said({ keepAlive: { userTimeout: 1000 } }, darwin), 'TCP_USER_TIMEOUT of keepAlive are not set')
-  t.match(said({ reusePort: true, keepAlive: { userTimeout: 1000 } }, darwin), /^TCP_USER_TIMEOUT of keepAlive are not set; .*reusePort/)
+  t.equal(said({ keepAlive: { userTimeout: 1000 } }, darwin), 'not set of keepAlive: TCP_USER_TIMEOUT')
+  t.match(said({ reusePort: true, keepAlive: { userTimeout: 1000 } }, darwin), /^not set of keepAlive: TCP_USER_TIMEOUT; .*reusePort/)
 })
 
 t.test('Node shares ports by itself from 22.12 on', async t => {

@@ -9,6 +9,7 @@ import { socketInode } from '../../../lib/os/proc.ts'
 import { bindShared, steerTo } from '../../../lib/os/reuse-port.ts'
 import { Sockets } from '../../../lib/os/sockets.ts'
 import { takeName } from '../../../lib/os/unix.ts'
+import { hasIPv6 } from '../../helpers/drain-localhost.ts'
 import { readReally, replaceFs } from '../../helpers/unit-fs.ts'
 import { native, nativeWith, skip } from '../../helpers/unit-native.ts'
 
@@ -17,13 +18,13 @@ interface Teardown { teardown (fn: () => unknown): void }
 const env = { native, sockets: new Sockets(skip === false ? native : null), clock: systemClock }
 
 /** Servers that share a port, in the order in which they joined, and how many connections each of them has got since the last look. */
-async function group (t: Teardown, count: number) {
+async function group (t: Teardown, count: number, host = '127.0.0.1') {
   const got = new Array<number>(count).fill(0)
   const servers: Server[] = []
   let port = 0
   for (let i = 0; i < count; i++) {
     const server = createServer(socket => { got[i]!++; socket.end() })
-    await once(server.listen({ fd: bindShared(native, '127.0.0.1', port, false) as number }), 'listening')
+    await once(server.listen({ fd: bindShared(native, host, port, false) as number }), 'listening')
     t.teardown(() => server.close())
     port = (server.address() as AddressInfo).port
     servers.push(server)
@@ -54,6 +55,18 @@ const impatient: Clock = {
   }
 }
 
+/** System calls that count the programs that are attached. */
+function counted () {
+  let count = 0
+  const calls = nativeWith({
+    attachFilter (fd, filter) {
+      count++
+      native.attachFilter(fd, filter)
+    }
+  })
+  return { calls, programs: () => count }
+}
+
 /** A clock on which 100 ms pass with every look at it. */
 function hasty (): { now (): number, clock: Clock } {
   let now = 0
@@ -64,12 +77,15 @@ for (const slot of [0, 1, 2]) {
   t.test(`whoever leaves from slot ${slot} of a group gets nobody any more, and the others share what comes`, { skip }, async t => {
     const { servers, visit } = await group(t, 3)
     const leaver = servers[slot] as Server
-    await leave(leaver)
+    const { calls, programs } = counted()
+    await leave(leaver, { native: calls })
     t.notOk(leaver.listening)
+    // The last slot is the one that everything is sent to first.
+    t.equal(programs(), slot === 2 ? 2 : 1)
     const got = await visit(60)
     t.equal(got[slot], 0)
     t.equal(got.reduce((sum, count) => sum + count), 60)
-    t.equal(leaver.listenerCount('drop'), 0, 'no listener is left behind')
+    t.same([leaver.listenerCount('drop'), leaver.listenerCount('connection')], [0, 1], 'no listener is left behind')
   })
 }
 
@@ -102,9 +118,41 @@ t.test('a server that takes no more connections finds its own slot, too', { skip
   const client = connect((second.address() as AddressInfo).port, '127.0.0.1')
   t.teardown(() => client.destroy())
   await once(second, 'connection')
-  await leave(second)
+  const { calls, programs } = counted()
+  await leave(second, { native: calls })
+  t.equal(programs(), 2)
   t.notOk(second.listening)
   t.same(await visit(10), [10, 0])
+})
+
+for (const [host, probed, others] of [
+  ['0.0.0.0', '127.0.0.1', ['127.0.0.1', '127.0.0.2', '127.0.0.3']],
+  ['::', '::1', ['::1']]
+] as const) {
+  t.test(`who listens on ${probed} with the port of a group on ${host} is not taken for a member`, { skip: hasIPv6() ? skip : 'there is no ::1 here' }, async t => {
+    const { servers: [first, second], port } = await group(t, 3, host)
+    await leave(first as Server)
+    t.notOk(first?.listening)
+
+    const visited: string[] = []
+    for (const other of others) {
+      const stranger = createServer(socket => { visited.push(other); socket.destroy() })
+      await once(stranger.listen({ fd: bindShared(native, other, port, false) as number }), 'listening')
+      t.teardown(() => stranger.close())
+    }
+    await t.rejects(leave(second as Server), { message: `somebody else listens on port ${port} of ${others.join(', ')}` })
+    t.ok(second?.listening, 'that is up to the caller')
+    t.same(visited, [])
+  })
+}
+
+t.test('of several addresses of a group the first is probed that nobody else has', { skip }, async t => {
+  const { servers: [first], port } = await group(t, 2, '0.0.0.0')
+  const stranger = createServer(() => t.fail('somebody came'))
+  await once(stranger.listen({ fd: bindShared(native, '127.0.0.1', port, false) as number }), 'listening')
+  t.teardown(() => stranger.close())
+  await leave(first as Server)
+  t.notOk(first?.listening)
 })
 
 t.test('a group that cannot be reached by its address is left as it was', { skip }, async t => {
@@ -132,22 +180,23 @@ function unfinished (t: Teardown, server: Server, count: () => number): void {
   replaceFs(t, { '/proc/net/tcp': table })
 }
 
+// From the last slot: its own probe comes to it at once, and what is left to wait for are those handshakes.
 t.test('row 18: handshakes that have begun are waited for', { skip }, async t => {
-  const { servers: [first] } = await group(t, 2)
+  const { servers: [, last] } = await group(t, 2)
   let looks = 0
-  unfinished(t, first as Server, () => ++looks < 8 ? 1 : 0)
+  unfinished(t, last as Server, () => ++looks < 8 ? 1 : 0)
   // Time stands still, whatever this machine does meanwhile.
-  await leave(first as Server, { clock: { ...systemClock, now: () => 0 } })
+  await leave(last as Server, { clock: { ...systemClock, now: () => 0 } })
   t.ok(looks >= 8, `${looks} looks`)
-  t.notOk(first?.listening)
+  t.notOk(last?.listening)
 })
 
 t.test('row 18: handshakes that nobody finishes are not waited for longer than a round trip takes', { skip }, async t => {
-  const { servers: [first] } = await group(t, 2)
-  unfinished(t, first as Server, () => 1)
+  const { servers: [, last] } = await group(t, 2)
+  unfinished(t, last as Server, () => 1)
   const { now, clock } = hasty()
-  await leave(first as Server, { clock })
-  t.notOk(first?.listening)
+  await leave(last as Server, { clock })
+  t.notOk(last?.listening)
   t.ok(now() > 1000 && now() < 10_000, `${now()} ms`)
 })
 

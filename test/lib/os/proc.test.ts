@@ -1,6 +1,6 @@
 import t from 'tap'
 import { once } from 'node:events'
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { connect, createServer, isIPv6, type AddressInfo, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -42,6 +42,13 @@ t.test('a listener is found with its address, its port and its inode', { skip },
     }
     t.same(tcpListenersLike(isIPv6(host) ? '127.0.0.1' : '::1').filter(line => line.port === port), [], 'it is not of the other family')
   }
+})
+
+t.test('reading leaves nothing open', { skip }, async t => {
+  const open = (): number => readdirSync('/proc/self/fd').length
+  const before = open()
+  tcpListeners()
+  t.equal(open(), before)
 })
 
 t.test('connections are not listed', { skip }, async t => {
@@ -150,6 +157,10 @@ t.test('what is no socket has no inode', { skip }, async t => {
   t.equal(socketInode(fd), null)
   closeSync(fd)
   t.throws(() => socketInode(2 ** 31 - 1), { code: 'ENOENT' })
+
+  const named = openSync(join(folder(t), 'socket:[4711]'), 'w')
+  t.equal(socketInode(named), null, 'whatever its name is')
+  closeSync(named)
 })
 
 t.test('the owner of a socket is named with its command', { skip }, async t => {
