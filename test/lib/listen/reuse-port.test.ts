@@ -11,31 +11,12 @@ import { Sockets } from '../../../lib/os/sockets.ts'
 import { takeName } from '../../../lib/os/unix.ts'
 import { hasIPv6 } from '../../helpers/drain-localhost.ts'
 import { readReally, replaceFs } from '../../helpers/unit-fs.ts'
+import { group } from '../../helpers/unit-group.ts'
 import { native, nativeWith, skip } from '../../helpers/unit-native.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
 const env = { native, sockets: new Sockets(skip === false ? native : null), clock: systemClock }
-
-/** Servers that share a port, in the order in which they joined, and how many connections each of them has got since the last look. */
-async function group (t: Teardown, count: number, host = '127.0.0.1') {
-  const got = new Array<number>(count).fill(0)
-  const servers: Server[] = []
-  let port = 0
-  for (let i = 0; i < count; i++) {
-    const server = createServer(socket => { got[i]!++; socket.end() })
-    await once(server.listen({ fd: bindShared(native, host, port, false) as number }), 'listening')
-    t.teardown(() => server.close())
-    port = (server.address() as AddressInfo).port
-    servers.push(server)
-  }
-  const visit = async (times: number): Promise<number[]> => {
-    got.fill(0)
-    await Promise.all(Array.from({ length: times }, () => once(connect(port, '127.0.0.1').resume(), 'close')))
-    return [...got]
-  }
-  return { servers, visit, port }
-}
 
 const fd = (server: Server): number => descriptorOf(server) as number
 

@@ -1,39 +1,20 @@
 import t from 'tap'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { connect, createServer, type AddressInfo, type Server } from 'node:net'
+import { createServer, type AddressInfo, type Server } from 'node:net'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
 import { bindShared, steerTo, steerToFirst, stopSteering } from '../../../lib/os/reuse-port.ts'
 import { hasIPv6 } from '../../helpers/drain-localhost.ts'
+import { group } from '../../helpers/unit-group.ts'
 import { native, nativeWith, refused, skip } from '../../helpers/unit-native.ts'
-
-interface Teardown { teardown (fn: () => unknown): void }
 
 const withoutIPv6 = hasIPv6() ? skip : 'there is no ::1 here'
 
 const open = (): number => readdirSync('/proc/self/fd').length
 
-/** `count` servers that share a port, in the order in which they joined, and how many connections each of them got. */
-async function group (t: Teardown, count: number, host = '127.0.0.1') {
-  const got = new Array<number>(count).fill(0)
-  const servers: Server[] = []
-  let port = 0
-  for (let i = 0; i < count; i++) {
-    const server = createServer(socket => { got[i]!++; socket.end() })
-    await once(server.listen({ fd: bindShared(native, host, port, false) as number }), 'listening')
-    t.teardown(() => server.close())
-    port = (server.address() as AddressInfo).port
-    servers.push(server)
-  }
-  const visit = async (times: number): Promise<number[]> => {
-    got.fill(0)
-    await Promise.all(Array.from({ length: times }, async () => {
-      const client = connect(port, host).resume()
-      await once(client, 'close')
-    }))
-    return [...got]
-  }
-  return { servers, fds: servers.map(server => descriptorOf(server) as number), visit }
+/** The descriptors of the servers of a group. */
+function fdsOf (servers: Server[]): number[] {
+  return servers.map(server => descriptorOf(server) as number)
 }
 
 t.test('several sockets can have one port, and say so', { skip }, async t => {
@@ -80,7 +61,8 @@ t.test('a host that cannot be looked up has no socket', { skip }, async t => {
 
 for (const host of ['127.0.0.1', '::1']) {
   t.test(`new connections go to the slot that is chosen, ${host}`, { skip: host === '::1' ? withoutIPv6 : skip }, async t => {
-    const { fds, visit } = await group(t, 3, host)
+    const { servers, visit } = await group(t, 3, host)
+    const fds = fdsOf(servers)
     for (const slot of [1, 0, 2]) {
       steerTo(native, fds[0] as number, slot)
       t.same(await visit(20), fds.map((_fd, i) => i === slot ? 20 : 0), `slot ${slot}`)
@@ -88,7 +70,8 @@ for (const host of ['127.0.0.1', '::1']) {
   })
 
   t.test(`new connections go to the first slots at random, ${host}`, { skip: host === '::1' ? withoutIPv6 : skip }, async t => {
-    const { fds, visit } = await group(t, 3, host)
+    const { servers, visit } = await group(t, 3, host)
+    const fds = fdsOf(servers)
     steerToFirst(native, fds[2] as number, 2)
     const [first = 0, second = 0, last] = await visit(60)
     t.equal(last, 0)
@@ -97,7 +80,8 @@ for (const host of ['127.0.0.1', '::1']) {
 }
 
 t.test('afterwards the kernel decides again', { skip }, async t => {
-  const { fds, visit } = await group(t, 2)
+  const { servers, visit } = await group(t, 2)
+  const fds = fdsOf(servers)
   steerTo(native, fds[0] as number, 0)
   t.same(await visit(20), [20, 0])
   // Any member may do that.
@@ -107,7 +91,8 @@ t.test('afterwards the kernel decides again', { skip }, async t => {
 })
 
 t.test('where nothing was attached there is nothing to detach', { skip }, async t => {
-  const { fds } = await group(t, 2)
+  const { servers } = await group(t, 2)
+  const fds = fdsOf(servers)
   stopSteering(native, fds[0] as number)
   steerTo(native, fds[0] as number, 1)
   stopSteering(native, fds[0] as number)
