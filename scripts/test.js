@@ -107,8 +107,8 @@ function resolveLines (majors) {
 }
 
 async function checkSystemTools () {
-  for (const { command, debian } of await installSystemTools()) {
-    complain(`${command} is missing (Debian package ${debian}); the tests that need it cannot run`)
+  for (const { command, python, debian } of await installSystemTools()) {
+    complain(`${command ?? `the Python module ${python}`} is missing (Debian package ${debian}); the tests that need it cannot run`)
   }
 }
 

@@ -15,7 +15,18 @@ const systemTools = [
   { command: 'ss', debian: 'iproute2' },
   { command: 'ip', debian: 'iproute2' },
   { command: 'tcpdump', debian: 'tcpdump' },
-  { command: 'systemd-socket-activate', debian: 'systemd' }
+  { command: 'systemd-socket-activate', debian: 'systemd' },
+  // Clients and proxies that this project did not write: test/interop.
+  { command: 'haproxy', debian: 'haproxy' },
+  { command: 'nginx', debian: 'nginx-light' },
+  { command: 'caddy', debian: 'caddy' },
+  { command: 'chromium', debian: 'chromium' },
+  { command: 'go', debian: 'golang-go' },
+  { command: 'h2load', debian: 'nghttp2-client' },
+  { command: 'hey', debian: 'hey' },
+  { command: 'wrk', debian: 'wrk' },
+  { python: 'requests', debian: 'python3-requests' },
+  { python: 'aiohttp', debian: 'python3-aiohttp' }
 ]
 
 /** Runs a command to its end; resolves with its exit code and its output (stdout and stderr as they came). */
@@ -82,7 +93,7 @@ export function build () {
  * @returns the commands that are missing in the end, with the package each comes from
  */
 export async function installSystemTools () {
-  const missing = () => systemTools.filter(({ command }) => !isInPath(command))
+  const missing = () => systemTools.filter(({ command, python }) => python ? !hasModule(python) : !isInPath(command))
   const wanted = missing()
   if (wanted.length > 0 && process.getuid?.() === 0 && isInPath('apt-get')) {
     const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
@@ -94,6 +105,11 @@ export async function installSystemTools () {
     }
   }
   return missing()
+}
+
+// Debian's Python only: another one in PATH would not see Debian's packages.
+function hasModule (name) {
+  return spawnSync('/usr/bin/python3', ['-c', `import ${name}`]).status === 0
 }
 
 function isInPath (command) {
