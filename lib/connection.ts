@@ -1,11 +1,13 @@
 import { Socket } from 'node:net'
 import type { ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
 import type { Clock } from './clock.ts'
 import { lingeringClose, type LingerTimes } from './lingering-close.ts'
 import type { Sockets } from './os/sockets.ts'
 import * as http1 from './protocols/http1.ts'
-import * as http2 from './protocols/http2.ts'
+import { Goaway } from './protocols/goaway.ts'
+import type { Session } from './protocols/http2.ts'
+import type { UpgradeClosers } from './protocols/upgraded.ts'
+import { sayGoingAway, webSocketOn } from './protocols/websocket.ts'
 
 /**
  * - `new`: no byte has come yet, or the TLS handshake is not over; leaves with the first byte of HTTP.
@@ -33,6 +35,7 @@ export interface ConnectionEnv {
   clock: Clock
   times: LingerTimes
   sockets: Sockets
+  closers: UpgradeClosers
   /** The peer kept neither of the linger times; its socket will be closed after this call. */
   onTimedOut (connection: Connection): void
 }
@@ -40,6 +43,8 @@ export interface ConnectionEnv {
 export interface Retirement {
   /** How long the peer may close first after an answer that said close, in ms. */
   peerCloseTimeout: number
+  /** When an HTTP/2 session must know at the latest that no further stream is served, on the clock, in ms. */
+  lastCall: number
   /** An answer was finished. */
   onServed (): void
   /** An answer that could not say close any more was finished: the client may send another request. */
@@ -53,7 +58,7 @@ export class Connection {
   readonly openedAt: number
   /** What speaks HTTP: the transport, or the TLSSocket on it. */
   socket: Socket
-  session: ServerHttp2Session | null = null
+  session: Session | null = null
   outcome: ConnectionOutcome | null = null
   readonly #env: ConnectionEnv
   #handshaking: boolean
@@ -61,6 +66,7 @@ export class Connection {
   #leaving = false
   #halfClosed = false
   #retiring: ServerResponse | null = null
+  #goaway: Goaway | null = null
 
   constructor (transport: Socket, openedAt: number, env: ConnectionEnv, { handshake = false } = {}) {
     this.transport = this.socket = transport
@@ -76,6 +82,13 @@ export class Connection {
     this.#bytesBefore = socket.bytesRead
   }
 
+  /** HTTP/2 is spoken on it. */
+  hasSession (session: Session): void {
+    this.session = session
+    // The session's own 'close' comes with the peer's FIN, which is what may never come.
+    this.socket.once('finish', () => this.#linger(0))
+  }
+
   get state (): ConnectionState {
     return this.transport.destroyed ? 'closed' : this.lastState
   }
@@ -89,9 +102,14 @@ export class Connection {
 
   #protocolState (): ConnectionState {
     if (this.#handshaking) return 'new'
-    if (this.session !== null) return http2.stateOf(this.session)
+    if (this.session !== null) return this.session.state
     if (http1.isHttp1(this.socket)) return http1.stateOf(this.socket)
     return 'idle'
+  }
+
+  /** How many streams of HTTP/2 are open. */
+  get streams (): number {
+    return this.session?.open ?? 0
   }
 
   /** It may be closed now: nothing is open (an HTTP/2 session lets open streams finish), and nobody has begun to. */
@@ -103,11 +121,29 @@ export class Connection {
 
   /** Makes what is under way the last exchange. */
   retire (retirement: Retirement): void {
+    if (this.session !== null) return this.#retireSession(this.session, retirement)
     const answer = http1.currentAnswer(this.socket)
-    if (answer !== null || this.session !== null) this.#rememberPeer()
+    if (answer !== null) this.#rememberPeer()
     if (answer !== null) this.retireWith(answer, retirement)
     // Answered early: what is left of the request is still coming, and no event of an answer follows.
     else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
+  }
+
+  #retireSession (session: Session, { peerCloseTimeout, lastCall: latest }: Retirement): void {
+    const { clock, sockets } = this.#env
+    this.#rememberPeer()
+    this.#goaway = new Goaway(session, {
+      clock,
+      peerCloseTimeout,
+      latest,
+      // Below TLS it would be no record.
+      writeNow: bytes => this.socket === this.transport ? sockets.writeNow(this.transport, bytes) : null
+    })
+  }
+
+  /** Tells the client of an HTTP/2 session that it shall soon go elsewhere. */
+  announce (): void {
+    this.#goaway?.announce()
   }
 
   /** Makes this answer of an HTTP/1.x connection the last one, then lets the peer close first. */
@@ -133,14 +169,36 @@ export class Connection {
     if (this.#leaving || this.socket.destroyed) return
     this.#leaving = true
     this.#rememberPeer()
-    if (this.session !== null) {
-      // The session's own 'close' comes with the peer's FIN, which is what may never come.
-      this.socket.once('finish', () => this.#linger(0))
-      return http2.close(this.session)
-    }
+    if (this.session !== null) return this.#goaway?.settle()
     // During a TLS handshake the input belongs to OpenSSL.
     if (!this.#handshaking) http1.discardInput(this.socket)
     this.#linger(peerCloseTimeout)
+  }
+
+  /** An upgraded socket: its owner says goodbye in the words of its protocol; to a WebSocket we do, and see that it closes. */
+  leaveUpgraded (peerCloseTimeout: number): void {
+    const { socket } = this
+    if (this.#leaving || socket.destroyed) return
+    this.#leaving = true
+    this.#rememberPeer()
+    if (this.#env.closers.close(socket)) return
+    const webSocket = webSocketOn(socket)
+    if (webSocket === null) return this.#leaveWhenRead(peerCloseTimeout)
+    sayGoingAway(webSocket)
+    const cancel = this.#env.clock.after(peerCloseTimeout, () => {
+      // What the peer has sent before it saw the close frame is still read by its owner.
+      socket.resume()
+      this.#linger(0)
+    })
+    socket.once('close', cancel)
+  }
+
+  // A handshake that is not over: its owner reads from the socket as soon as it is.
+  #leaveWhenRead (peerCloseTimeout: number): void {
+    this.socket.once('resume', () => {
+      this.#leaving = false
+      this.leaveUpgraded(peerCloseTimeout)
+    })
   }
 
   // Node keeps an address that it was asked for; when an error has closed the socket it is too late to ask.
@@ -184,7 +242,7 @@ export class Connection {
 
   /** The request that is open. */
   currentRequest (): { method: string | null, route: string | null } {
-    return http1.describe(this.socket)
+    return this.session?.describe() ?? http1.describe(this.socket)
   }
 
   /** Nothing has happened for as long as the server allows. */

@@ -4,13 +4,17 @@ import { Socket } from 'node:net'
 import { Connection, type ConnectionEnv, type ConnectionState, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
 import { stopListening, type LeaveListener } from './listen/leave-listener.ts'
+import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
-import * as http2 from './protocols/http2.ts'
+import { isStream, Session } from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
 import { watchRequests, watchServer, type HttpServer } from './server.ts'
 
 /** How many connections are in each state; a closed one is not counted any more. */
-export type ConnectionCounts = Record<Exclude<ConnectionState, 'closed'>, number>
+export interface ConnectionCounts extends Record<Exclude<ConnectionState, 'closed'>, number> {
+  /** How many streams are open in all HTTP/2 sessions; each session is one connection. */
+  streams: number
+}
 
 export interface RetirementPlan {
   /** How long an idle connection may bring one more request, in ms from the call of retire(). */
@@ -19,6 +23,8 @@ export interface RetirementPlan {
   closeSpread: number
   /** How long the peer may close first after an answer that said close, in ms. */
   peerCloseTimeout: number
+  /** When every HTTP/2 session knows at the latest that no further stream is served, in ms from the call of retire(). */
+  lastCall: number
 }
 
 export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut'> {
@@ -45,10 +51,12 @@ export class Connections {
   // Until more has to be remembered of a connection than when it came, it costs no object.
   readonly #open = new Map<Socket, Connection | number>()
   readonly #idleCloser: IdleCloser
+  readonly #announcer: Paced<Connection>
+  readonly #upgradeCloser: Paced<Connection>
   readonly #leave: LeaveListener
   #newest: Socket | null = null
   #retirement: Retirement | null = null
-  #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0 }
+  #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0 }
   #retiredAt = 0
   #closingIdle = false
   #onEmpty = () => {}
@@ -57,12 +65,16 @@ export class Connections {
   readonly #onSocketClose: (this: Socket) => void
   readonly #destroySoon: (this: Socket) => void
 
-  constructor ({ clock, times, sockets, leave }: ConnectionsEnv, events: ConnectionsEvents) {
+  constructor ({ clock, times, sockets, closers, leave }: ConnectionsEnv, events: ConnectionsEvents) {
     const connections = this
-    this.#env = { clock, times, sockets, onTimedOut: events.onTimedOut }
+    this.#env = { clock, times, sockets, closers, onTimedOut: events.onTimedOut }
     this.#leave = leave
     this.#events = events
     this.#idleCloser = new IdleCloser(clock)
+    this.#announcer = new Paced(clock, connections => { for (const connection of connections) connection.announce() })
+    this.#upgradeCloser = new Paced(clock, connections => {
+      for (const connection of connections) connection.leaveUpgraded(this.#plan.peerCloseTimeout)
+    })
     this.#onSocketClose = function () { connections.#closed(this) }
     this.#destroySoon = function () { connections.#find(this)?.answered() }
   }
@@ -76,10 +88,12 @@ export class Connections {
   }
 
   counts (): ConnectionCounts {
-    const counts: ConnectionCounts = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+    const counts: ConnectionCounts = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
     for (const [transport, known] of this.#open) {
-      const { state } = this.#connection(transport, known)
-      if (state !== 'closed') counts[state]++
+      const { state, streams } = this.#connection(transport, known)
+      if (state === 'closed') continue
+      counts[state]++
+      counts.streams += streams
     }
     return counts
   }
@@ -92,6 +106,7 @@ export class Connections {
       opened: (socket, handshake) => this.#opened(socket, handshake),
       secured: socket => this.#secured(socket),
       sessionOpened: session => this.#sessionOpened(session),
+      upgraded: socket => this.#upgraded(socket),
       timedOut: socket => this.#find(socket)?.timedOut(),
       broken: socket => this.#find(socket)?.lingerOnDestroy()
     })
@@ -127,8 +142,13 @@ export class Connections {
   #sessionOpened (session: ServerHttp2Session): void {
     const connection = this.#newest === null ? undefined : this.#find(this.#newest)
     if (connection === undefined) return
-    connection.session = session
-    http2.watchSession(session, () => this.#retirement?.onServed())
+    connection.hasSession(new Session(session, () => this.#retirement?.onServed()))
+    if (this.#retirement !== null) connection.retire(this.#retirement)
+  }
+
+  #upgraded (socket: Socket): void {
+    const connection = this.#closingIdle ? this.#find(socket) : undefined
+    if (connection !== undefined) this.#upgradeCloser.add(connection, this.#env.clock.now())
   }
 
   #closed (transport: Socket): void {
@@ -171,18 +191,22 @@ export class Connections {
     this.#retiredAt = clock.now()
     this.#retirement = {
       peerCloseTimeout: plan.peerCloseTimeout,
+      lastCall: this.#retiredAt + plan.lastCall,
       onServed: () => this.#events.onServed(),
       onIdle: connection => {
         if (this.#closingIdle) this.#idleCloser.add(connection, clock.now() + plan.peerCloseTimeout)
       }
     }
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
-    for (const connection of this.#all()) connection.retire(this.#retirement)
+    for (const connection of this.#all()) {
+      connection.retire(this.#retirement)
+      if (connection.session !== null) this.#announcer.add(connection, this.#retiredAt)
+    }
   }
 
   #retireRequests (server: HttpServer, retirement: Retirement): void {
     watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
-      if (!http2.isStream(answer)) this.#find(request.socket)?.retireWith(answer, retirement)
+      if (!isStream(answer)) this.#find(request.socket)?.retireWith(answer, retirement)
     })
   }
 
@@ -191,10 +215,13 @@ export class Connections {
     await Promise.all([...this.#servers].filter(({ listening }) => listening).map(server =>
       this.#leave(server, () => stopListening(server))))
     this.#closingIdle = true
+    const { closers, clock } = this.#env
+    closers.begin(socket => this.#find(socket as Socket) !== undefined)
     const step = this.#plan.closeSpread / Math.max(1, this.size)
     let offset = 0
     for (const connection of this.#all()) {
-      this.#closeWhenIdle(connection, offset)
+      if (connection.state === 'upgraded') this.#upgradeCloser.add(connection, clock.now() + offset)
+      else this.#closeWhenIdle(connection, offset)
       offset += step
     }
   }
@@ -216,6 +243,6 @@ export class Connections {
   /** Resolves as soon as no connection is left. */
   async empty (): Promise<void> {
     if (this.size > 0) await new Promise<void>(resolve => { this.#onEmpty = resolve })
-    this.#idleCloser.stop()
+    for (const queue of [this.#idleCloser, this.#announcer, this.#upgradeCloser]) queue.stop()
   }
 }

@@ -17,6 +17,9 @@ const hooksAfterDeadline = 500
 // Long enough for a look-up of `localhost`; an onListen hook of the app can keep listen() busy for ever.
 const listenPatience = 1000
 
+// How long behind the lame duck an HTTP/2 session can wait for its end if no deadline says it, in ms.
+const longestCall = 12_500
+
 export interface DrainEnv {
   settings: Settings
   clock: Clock
@@ -67,7 +70,7 @@ export class Drain {
     this.#ledger = new Ledger(clock)
     this.#progress = new Progress(log, clock)
     this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
-    this.connections = new Connections({ clock, times: settings, sockets, leave }, {
+    this.connections = new Connections({ clock, times: settings, sockets, closers: this.#closers, leave }, {
       onLate: () => this.#ledger.accepted(),
       onServed: () => this.#ledger.served(),
       onTimedOut: connection => this.#ledger.straggler(connection, 'timed-out'),
@@ -113,7 +116,6 @@ export class Drain {
 
     if (!this.#isHardStopped) {
       this.#enter('draining')
-      this.#closers.closeAll()
       await this.#orHardStop(connections.close().then(() => connections.empty()))
     }
 
@@ -182,10 +184,16 @@ export class Drain {
   }
 
   #retirementPlan (): RetirementPlan {
-    const { idleGrace, closeSpread, peerCloseTimeout, hardStopAfter } = this.#settings
-    // A grace that ended after the deadline would let idle connections be cut.
-    const longest = hardStopAfter === false ? Infinity : Math.floor(hardStopAfter / 2)
-    return { idleGrace: Math.min(idleGrace, longest), closeSpread, peerCloseTimeout }
+    const { shutdownDelay, idleGrace, closeSpread, peerCloseTimeout, hardStopAfter } = this.#settings
+    const budget = hardStopAfter === false ? Infinity : hardStopAfter
+    return {
+      // A grace that ended after the deadline would let idle connections be cut.
+      idleGrace: Math.min(idleGrace, Math.floor(budget / 2)),
+      closeSpread,
+      peerCloseTimeout,
+      // Half of what is left behind the lame duck is for the streams that are open then.
+      lastCall: shutdownDelay + Math.min(longestCall, (budget - shutdownDelay) / 2)
+    }
   }
 
   #wait (ms: number): Promise<void> {

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ServerHttp2Session } from 'node:http2'
-import type { Server, Socket } from 'node:net'
+import { Socket, type Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 
 export interface HttpServer extends Server {
@@ -13,6 +13,8 @@ export interface ServerEvents {
   opened (socket: Socket, handshake: boolean): void
   secured (socket: Socket): void
   sessionOpened (session: ServerHttp2Session): void
+  /** It speaks another protocol from now on, or is about to. */
+  upgraded (socket: Socket): void
   /** Nothing happened for as long as the server allows, and nobody else decides what that means. */
   timedOut (socket: Socket): void
   /** Somebody is about to answer a request that could not be parsed, and then to destroy the socket. */
@@ -29,19 +31,28 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
   if (!isHttp1(server)) return
 
   // Where somebody listens Node does not destroy the socket, at keepAliveTimeout for example.
-  server.on('timeout', socket => { if (server.listenerCount('timeout') === 1) events.timedOut(socket) })
+  server.on('timeout', (subject: Socket | ServerHttp2Session) => {
+    if (server.listenerCount('timeout') > 1) return
+    if (subject instanceof Socket) events.timedOut(subject)
+    else subject.destroy()
+  })
   // Where nobody listens Node gives an answer of its own; that stays so.
   if (server.listenerCount('clientError') > 0) {
     server.prependListener('clientError', (_error, socket) => events.broken(socket))
   }
   if (limitsRequests(server)) server.prependListener('request', closeAfterLastRequest)
-  server.prependOnceListener('listening', () => guardUpgrades(server))
+  server.prependOnceListener('listening', () => watchUpgrades(server, events))
 }
 
-// Node takes its own listener away, and the error of a peer that has vanished would end the process if nobody listened.
-function guardUpgrades (server: HttpServer): void {
+// Only where somebody listens: without a listener Node answers such a request in the ordinary way.
+function watchUpgrades (server: HttpServer, { upgraded }: ServerEvents): void {
   for (const event of ['upgrade', 'connect']) {
-    if (server.listenerCount(event) > 0) server.prependListener(event, (_request, socket: Socket) => socket.on('error', ignore))
+    if (server.listenerCount(event) === 0) continue
+    server.prependListener(event, (_request, socket: Socket) => {
+      // Node takes its own listener away, and the error of a peer that has vanished would end the process if nobody listened.
+      socket.on('error', ignore)
+      upgraded(socket)
+    })
   }
 }
 
@@ -57,8 +68,9 @@ export function watchRequests (server: HttpServer, retire: (request: IncomingMes
   server.prependListener('checkExpectation', retire)
 }
 
+// An HTTP/2 server speaks HTTP/1.x too where allowHTTP1 is set, and then has these settings.
 function isHttp1 (server: HttpServer): boolean {
-  return 'httpAllowHalfOpen' in server
+  return 'keepAliveTimeout' in server
 }
 
 function limitsRequests ({ maxRequestsPerSocket: limit }: HttpServer): boolean {

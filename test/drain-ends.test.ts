@@ -4,7 +4,7 @@ import t from 'tap'
 import { deferred, eventually, testApp } from './helpers/app.ts'
 import { rawClient, request, type RawClient } from './helpers/raw-client.ts'
 
-const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 
 interface Way {
   name: string

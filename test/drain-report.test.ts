@@ -41,7 +41,7 @@ t.test('the report counts every connection once, in plain JSON without query str
   endless!.write(request('/endless?token=secret'))
   destroyed!.write(request('/destroys?token=secret'))
   await eventually(() => app.drain.connections.active === 2, 'the requests were read')
-  t.same(app.drain.connections, { new: 0, active: 2, idle: 3, upgraded: 0, lingering: 0 })
+  t.same(app.drain.connections, { new: 0, active: 2, idle: 3, upgraded: 0, lingering: 0, streams: 0 })
   t.equal(app.drain.report, null)
 
   const closing = app.drain.begin('a test')

@@ -130,7 +130,7 @@ t.test('connectionTimeout destroys a connection whose request has stalled, as in
     t.equal(client.received, '')
     t.notOk(await takesBytes(client, 'c'), 'nobody reads any more')
   }
-  t.same(app.drain.connections, { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 })
+  t.same(app.drain.connections, { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 })
 })
 
 t.test('connectionTimeout closes a connection that is between requests by FIN', async t => {

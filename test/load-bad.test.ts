@@ -7,7 +7,7 @@ import { eventually, testApp } from './helpers/app.ts'
 import { outcomes } from './helpers/drain-slow.ts'
 import { request } from './helpers/raw-client.ts'
 
-const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 const times = { idleGrace: 100, peerCloseTimeout: 100, lingerTimeout: 10_000, lingerTime: 10_000, hardStopAfter: 20_000 }
 
 t.test('a thousand silent connections each get a FIN, and the drain ends with the last', async t => {

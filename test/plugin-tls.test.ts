@@ -10,7 +10,7 @@ import { tlsClient } from './helpers/tls-client.ts'
 import { tlsOptions } from './helpers/tls.ts'
 
 const alert = 21
-const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 
 async function setUp (t: { teardown (fn: () => unknown): void }, options: FastifyDrainOptions = {}) {
   const { app, listen, logged } = await testApp(t, { idleGrace: 100, ...options }, { https: tlsOptions } as object)

@@ -7,7 +7,7 @@ import drain, { fastifyDrain, type FastifyDrain } from '../index.ts'
 import { deferred, eventually, testApp } from './helpers/app.ts'
 import { rawClient, request } from './helpers/raw-client.ts'
 
-const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 
 function fastify (t: { teardown (fn: () => unknown): void }): FastifyInstance {
   const app = Fastify()

@@ -29,7 +29,7 @@ t.test('row 33: connections of both servers of localhost are tracked and drained
   }
   for (const client of busy!) client.write(request('/slow'))
   await eventually(() => app.drain.connections.active === 2, 'the requests were read')
-  t.same(app.drain.connections, { new: 0, active: 2, idle: 4, upgraded: 0, lingering: 0 })
+  t.same(app.drain.connections, { new: 0, active: 2, idle: 4, upgraded: 0, lingering: 0, streams: 0 })
 
   const closing = app.drain.begin('test')
   await eventually(() => app.drain.phase === 'draining', 'the listeners are closed')
@@ -95,7 +95,7 @@ t.test('row 33: connections on a Unix socket are tracked and drained', { skip: p
   await idle!.until(/hello/)
   busy!.write(request('/slow'))
   await eventually(() => app.drain.connections.active === 1, 'the request was read')
-  t.same(app.drain.connections, { new: 1, active: 1, idle: 1, upgraded: 0, lingering: 0 })
+  t.same(app.drain.connections, { new: 1, active: 1, idle: 1, upgraded: 0, lingering: 0, streams: 0 })
 
   const closing = app.drain.begin('test')
   await eventually(() => app.drain.phase === 'draining', 'the listener is closed')

@@ -17,6 +17,8 @@ export interface Platform {
   inherits: boolean
   /** The request of ioctl(2) that tells how many bytes the peer has not acknowledged. */
   unacknowledged: number | null
+  /** MSG_DONTWAIT of send(2). */
+  dontWait: number
   addressFamilies: { unix: number, inet: number, inet6: number }
 }
 
@@ -46,6 +48,7 @@ const linux: Platform = {
   }, { TCP_KEEPIDLE: 4, TCP_KEEPINTVL: 5, TCP_KEEPCNT: 6, TCP_INFO: 11, TCP_USER_TIMEOUT: 18 }, 26),
   inherits: true,
   unacknowledged: 0x5411, // SIOCOUTQ
+  dontWait: 0x40,
   addressFamilies: { unix: 1, inet: 2, inet6: 10 }
 }
 
@@ -53,6 +56,7 @@ const darwin: Platform = {
   options: levels(0xffff, bsdSocket, { TCP_KEEPIDLE: 0x10, TCP_KEEPINTVL: 0x101, TCP_KEEPCNT: 0x102 }, 27),
   inherits: false,
   unacknowledged: null,
+  dontWait: 0x80,
   addressFamilies: { unix: 1, inet: 2, inet6: 30 }
 }
 
@@ -60,6 +64,7 @@ const freebsd: Platform = {
   options: levels(0xffff, bsdSocket, { TCP_KEEPIDLE: 256, TCP_KEEPINTVL: 512, TCP_KEEPCNT: 1024 }, 27),
   inherits: false,
   unacknowledged: 0x40046677, // FIONWRITE
+  dontWait: 0x80,
   addressFamilies: { unix: 1, inet: 2, inet6: 28 }
 }
 

@@ -11,3 +11,9 @@ export function descriptorOf (owner: Socket | Server): number | null {
 export function nameUnixListener (server: Server, path: string): void {
   (server as { _pipeName?: string })._pipeName = path
 }
+
+/** Whether the kernel has everything that was written to this socket, at least one byte of it; so whoever writes past Node does it between two writes. */
+export function isFlushed (socket: Socket): boolean {
+  const { _handle: handle } = socket as { _handle?: { writeQueueSize?: number } | null }
+  return handle?.writeQueueSize === 0 && socket.bytesWritten > 0
+}

@@ -11,7 +11,8 @@ interface Libc {
   ioctl (fd: number, request: number, type: 'int *', value: Uint8Array): number
   socket (domain: number, type: number, protocol: number): number
   bind (fd: number, address: unknown, length: number): number
-  sendto (fd: number, data: Uint8Array, length: number, flags: number, address: Uint8Array, addressLength: number): number
+  sendto (fd: number, data: Uint8Array, length: number, flags: number, address: Uint8Array | null, addressLength: number): number
+  poll (descriptors: Uint8Array, count: number, timeout: number): number
   close (fd: number): number
   getaddrinfo (host: string | null, service: string, hints: object, result: unknown[]): number
   freeaddrinfo (result: unknown): void
@@ -45,6 +46,7 @@ export class Native {
       socket: lib.func('socket', 'int', ['int', 'int', 'int']),
       bind: lib.func('bind', 'int', ['int', 'void *', 'uint32_t']),
       sendto: lib.func('sendto', 'intptr_t', ['int', 'void *', 'size_t', 'int', 'void *', 'uint32_t']),
+      poll: lib.func('poll', 'int', ['void *', 'unsigned long', 'int']),
       close: lib.func('close', 'int', ['int']),
       getaddrinfo: lib.func('getaddrinfo', 'int', ['str', 'str', koffi.pointer(this.#addressInfo), koffi.out(koffi.pointer('void *'))]),
       freeaddrinfo: lib.func('freeaddrinfo', 'void', ['void *'])
@@ -118,6 +120,21 @@ export class Native {
     this.#check('sendto()', Number(this.#libc.sendto(fd, data, data.length, flags, address, address.length)))
   }
 
+  /** Returns how many bytes were taken. */
+  send (fd: number, data: Uint8Array, flags: number): number {
+    return this.#check('send()', Number(this.#libc.sendto(fd, data, data.length, flags, null, 0)))
+  }
+
+  /** Whether the kernel has room for what is written, which means a third of the send buffer: poll(2), POLLOUT. */
+  isWritable (fd: number): boolean {
+    // struct pollfd: the descriptor, the events that are wanted, and those that are there.
+    const descriptors = new DataView(new ArrayBuffer(8))
+    descriptors.setInt32(0, fd, isLittleEndian)
+    descriptors.setInt16(4, pollOut, isLittleEndian)
+    this.#check('poll()', this.#libc.poll(new Uint8Array(descriptors.buffer), 1, 0))
+    return descriptors.getInt16(6, isLittleEndian) === pollOut
+  }
+
   close (fd: number): void {
     this.#libc.close(fd)
   }
@@ -133,6 +150,9 @@ export class Native {
     }
   }
 }
+
+// The same number on every platform.
+const pollOut = 4
 
 function systemCallError (call: string, errno: string): Error {
   return Object.assign(new errors.SystemCall(call, errno), { errno })

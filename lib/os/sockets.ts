@@ -1,5 +1,5 @@
 import type { Server, Socket } from 'node:net'
-import { descriptorOf } from './descriptor.ts'
+import { descriptorOf, isFlushed } from './descriptor.ts'
 import { isLittleEndian, type Native } from './native.ts'
 
 interface ResettableSocket extends Socket {
@@ -56,6 +56,25 @@ export class Sockets {
       return socket.writableFinished ? Math.max(0, queued - 1) : queued
     } catch {
       return null
+    }
+  }
+
+  /**
+   * Writes these bytes past Node, at once: `false` when they would have to wait, `null` when there are no system calls.
+   * Whoever calls it knows that what Node wrote before ends where these bytes may begin.
+   */
+  writeNow (socket: Socket, bytes: Uint8Array): boolean | null {
+    const native = this.#native
+    const fd = descriptorOf(socket)
+    if (native === null || fd === null) return null
+    try {
+      if (!isFlushed(socket) || !native.isWritable(fd)) return false
+      // Part of them would break what the peer reads next. With that much room it does not happen.
+      if (native.send(fd, bytes, native.platform.dontWait) < bytes.length) socket.destroy()
+      return true
+    } catch {
+      // The peer has gone, which Node is about to find out.
+      return false
     }
   }
 

@@ -1,37 +1,45 @@
-import { constants, type Http2Session, type ServerHttp2Stream } from 'node:http2'
+import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 
-/*
- * What an HTTP/2 session means for a drain. Node keeps the number of open streams to itself,
- * so they are counted here, one listener per session.
+/**
+ * One HTTP/2 session and its open streams. Node keeps them to itself, so they are counted here, one listener for
+ * each session and each stream.
  */
+export class Session {
+  readonly session: ServerHttp2Session
+  /** A stream was opened, or has closed. */
+  onChange: (change: 'opened' | 'closed') => void = () => {}
+  readonly #streams = new Map<ServerHttp2Stream, IncomingHttpHeaders>()
 
-const openStreams = new WeakMap<Http2Session, number>()
-
-/** Counts the streams of a session, so that its state is known when a drain begins; `onServed`: one has ended well. */
-export function watchSession (session: Http2Session, onServed = () => {}): void {
-  openStreams.set(session, 0)
-  session.on('stream', (stream: ServerHttp2Stream) => {
-    count(session, +1)
-    stream.once('close', () => {
-      const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
-      // A session that broke takes its streams along; its last state is the one before.
-      if (isServed || !session.destroyed) count(session, -1)
-      if (isServed) onServed()
+  /** `onServed`: a stream has ended well. */
+  constructor (session: ServerHttp2Session, onServed = () => {}) {
+    this.session = session
+    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      this.#streams.set(stream, headers)
+      stream.once('close', () => {
+        const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
+        // A session that broke takes its streams along; its last state is the one before.
+        if (isServed || !session.destroyed) this.#streams.delete(stream)
+        if (isServed) onServed()
+        this.onChange('closed')
+      })
+      this.onChange('opened')
     })
-  })
-}
+  }
 
-function count (session: Http2Session, by: number): void {
-  openStreams.set(session, openStreams.get(session) as number + by)
-}
+  /** How many streams are open. */
+  get open (): number {
+    return this.#streams.size
+  }
 
-export function stateOf (session: Http2Session): 'active' | 'idle' {
-  return (openStreams.get(session) ?? 0) > 0 ? 'active' : 'idle'
-}
+  get state (): 'active' | 'idle' {
+    return this.open > 0 ? 'active' : 'idle'
+  }
 
-/** GOAWAY: streams that are open finish, then Node closes the session and half-closes its socket. */
-export function close (session: Http2Session): void {
-  session.close()
+  /** The oldest request that is open. */
+  describe (): { method: string | null, route: string | null } {
+    const headers = this.#streams.values().next().value
+    return { method: headers?.[':method'] ?? null, route: headers?.[':path']?.split('?', 1)[0] ?? null }
+  }
 }
 
 /** Whether this answer goes out on a stream of HTTP/2. */

@@ -21,18 +21,25 @@ export class UpgradeClosers {
     this.#closers.set(socket, closer)
     socket.once('close', () => { this.#closers.delete(socket) })
     // An upgrade that crossed the beginning of the drain.
-    if (this.#closing) this.#close(socket)
+    if (this.#closing) this.close(socket)
   }
 
-  /** Calls every closer once, now and as they come; one that fails does not keep the others from being called. */
-  closeAll (): void {
+  /** From now on a closer is called as it comes; of those that are there, the ones whose sockets are not `known`. */
+  begin (known: (socket: Duplex) => boolean): void {
     this.#closing = true
-    for (const socket of this.#closers.keys()) this.#close(socket)
+    for (const socket of this.#closers.keys()) if (!known(socket)) this.close(socket)
   }
 
-  async #close (socket: Duplex): Promise<void> {
+  /** Calls the closer of this socket; `false`: there is none. One that fails keeps nothing else from being closed. */
+  close (socket: Duplex): boolean {
     const closer = this.#closers.get(socket)
+    if (closer === undefined) return false
     this.#closers.delete(socket)
-    try { await closer?.() } catch (error) { this.#onError(error) }
+    this.#call(closer)
+    return true
+  }
+
+  async #call (closer: UpgradeCloser): Promise<void> {
+    try { await closer() } catch (error) { this.#onError(error) }
   }
 }

@@ -3,6 +3,7 @@ import type { ConnectionsEnv } from '../../lib/connections.ts'
 import { acceptUntilQuiet } from '../../lib/listen/leave-listener.ts'
 import type { Native } from '../../lib/os/native.ts'
 import { Sockets } from '../../lib/os/sockets.ts'
+import { UpgradeClosers } from '../../lib/protocols/upgraded.ts'
 
 /** Linger times that no test lives to see. */
 export const never = { lingerTimeout: 600_000, lingerTime: 600_000 }
@@ -13,6 +14,7 @@ export function plainEnv (clock: Clock, times: ConnectionsEnv['times'] = never, 
     clock,
     times,
     sockets: new Sockets(native),
+    closers: new UpgradeClosers(error => { throw error }),
     async leave (server, stop) {
       await acceptUntilQuiet(server, clock)
       stop()

@@ -23,6 +23,7 @@ async function setUp (
   const connection = new Connection(pair.socket, 0, env)
   const retirement = {
     peerCloseTimeout: 250,
+    lastCall: 12_500,
     onServed: () => { events.push('served') },
     onIdle: () => { events.push('idle') }
   }

@@ -13,7 +13,7 @@ import { plainEnv } from '../helpers/unit-env.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
-const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 
 function adopt (t: Teardown, server: Server) {
   const clock = new FakeClock()
@@ -45,7 +45,7 @@ t.test('a socket that an HTTP server is given by hand is tracked and drained', a
   client.write(request('/'))
   await client.until(/hello/)
   t.strictSame(connections.counts(), { ...none, idle: 1 })
-  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0 })
+  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0, lastCall: 1000 })
   await Promise.all([connections.close(), clock.pass(100)])
   await client.fin()
   client.halfClose()
@@ -67,7 +67,7 @@ t.test('a plain socket that an HTTPS server is given as a secure one is tracked'
 t.test('a socket that a server is given twice is counted once', async t => {
   const server = createServer()
   const { connections, outcomes } = adopt(t, server)
-  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0 })
+  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0, lastCall: 1000 })
   const client = await rawClient(t, await handOver(t, socket => {
     socket.on('error', () => {}).resume()
     server.emit('connection', socket)

@@ -10,7 +10,7 @@ import { plainEnv } from '../helpers/unit-env.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
-const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 
 const hello: RequestListener = (_request, answer) => { answer.end('hello') }
 
@@ -45,7 +45,7 @@ async function setUp (t: Teardown, listener = hello, plan: Partial<RetirementPla
     await client.until(/hello/)
     return client
   }
-  const retire = () => connections.retire({ idleGrace: 1000, closeSpread: 0, peerCloseTimeout: 250, ...plan })
+  const retire = () => connections.retire({ idleGrace: 1000, closeSpread: 0, peerCloseTimeout: 250, lastCall: 12_500, ...plan })
   const close = async (): Promise<void> => {
     const closing = connections.close()
     await clock.pass(0)

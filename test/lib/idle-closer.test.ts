@@ -17,6 +17,7 @@ function setUp () {
     const number = connections.length
     const made = {
       isQuiet: true,
+      session: null as Connection['session'],
       socket: { bytesRead: 0 },
       leave (peerCloseTimeout: number) {
         if (peerCloseTimeout !== 0) throw new Error('an idle connection is closed at once')
@@ -150,6 +151,17 @@ t.test('bytes that are no request defer the close by a turn', async t => {
   clock.nextTurn()
   t.same(left, [])
   clock.advance(0)
+  clock.nextTurn()
+  t.same(left, [0])
+})
+
+t.test('a session leaves in its turn, whatever bytes arrive', async t => {
+  const { clock, closer, left, connection } = setUp()
+  const session = connection()
+  session.session = {} as NonNullable<Connection['session']>
+  closer.add(session, 10)
+  clock.advance(10)
+  session.socket.bytesRead = 50
   clock.nextTurn()
   t.same(left, [0])
 })

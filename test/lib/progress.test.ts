@@ -5,7 +5,7 @@ import { inWords, Progress } from '../../lib/progress.ts'
 import type { DrainReport, Straggler } from '../../lib/report.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 
-const none: ConnectionCounts = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0 }
+const none: ConnectionCounts = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, streams: 0 }
 
 function setUp () {
   const clock = new FakeClock()

@@ -18,6 +18,7 @@ function watch (server: HttpServer, events: Partial<ServerEvents> = {}): string[
     opened: (_socket, handshake) => { log.push(handshake ? 'opened, handshake' : 'opened') },
     secured: () => { log.push('secured') },
     sessionOpened: () => { log.push('session') },
+    upgraded: () => { log.push('upgraded') },
     timedOut: () => { log.push('timed out') },
     broken: () => { log.push('broken') },
     ...events

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { once } from 'node:events'
 import http from 'node:http'
-import http2, { type Http2Session, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { close, isStream, stateOf, watchSession } from '../../../lib/protocols/http2.ts'
+import { isStream, Session } from '../../../lib/protocols/http2.ts'
 import { eventually } from '../../helpers/app.ts'
 
 async function connected (t: { teardown (fn: () => unknown): void }) {
@@ -13,7 +13,8 @@ async function connected (t: { teardown (fn: () => unknown): void }) {
   const opened = once(server, 'session') as Promise<[ServerHttp2Session]>
   const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const [session] = await opened
-  watchSession(session)
+  let served = 0
+  const watched = new Session(session, () => { served++ })
   const streams: ServerHttp2Stream[] = []
   session.on('stream', stream => { streams.push(stream) })
   t.teardown(() => {
@@ -21,34 +22,34 @@ async function connected (t: { teardown (fn: () => unknown): void }) {
     session.destroy()
     server.close()
   })
-  return { client, session, streams }
+  return { client, session, watched, streams, served: () => served }
 }
 
 t.test('a session is active as long as a stream is open', async t => {
-  const { client, session, streams } = await connected(t)
-  t.equal(stateOf(session), 'idle')
+  const { client, watched, streams } = await connected(t)
+  t.equal(watched.state, 'idle')
   const requests = [client.request({ ':path': '/a' }), client.request({ ':path': '/b' })]
   for (const request of requests) request.resume()
   await eventually(() => streams.length === 2, 'both streams were opened')
-  t.equal(stateOf(session), 'active')
+  t.equal(watched.state, 'active')
   streams[0]?.end('a')
   await eventually(() => streams[0]?.closed === true, 'one was closed')
-  t.equal(stateOf(session), 'active')
+  t.equal(watched.state, 'active')
   streams[1]?.end('b')
-  await eventually(() => stateOf(session) === 'idle', 'the session was idle')
+  await eventually(() => watched.state === 'idle', 'the session was idle')
 })
 
 t.test('row 32: a stream that its client resets is counted out', async t => {
-  const { client, session, streams } = await connected(t)
+  const { client, watched, streams } = await connected(t)
   const request = client.request({ ':path': '/' })
   request.on('error', () => {})
   await eventually(() => streams.length === 1, 'the stream was opened')
   request.close(http2.constants.NGHTTP2_CANCEL)
-  await eventually(() => stateOf(session) === 'idle', 'the session was idle')
+  await eventually(() => watched.state === 'idle', 'the session was idle')
 })
 
 t.test('row 32: a session that breaks is in the state in which it was', async t => {
-  const { client, session, streams } = await connected(t)
+  const { client, session, watched, streams } = await connected(t)
   client.on('error', () => {})
   client.request({ ':path': '/' }).on('error', () => {})
   await eventually(() => streams.length === 1, 'the stream was opened')
@@ -56,27 +57,34 @@ t.test('row 32: a session that breaks is in the state in which it was', async t 
   streams[0]!.on('error', () => {})
   session.on('error', () => {}).destroy(new Error('the peer is lost'))
   await closed
-  t.equal(stateOf(session), 'active')
+  t.equal(watched.state, 'active')
 })
 
-t.test('a session that nobody has watched is idle', async t => {
-  t.equal(stateOf({} as Http2Session), 'idle')
+t.test('the oldest open request is described, without its query', async t => {
+  const { client, watched, streams } = await connected(t)
+  t.same(watched.describe(), { method: null, route: null })
+  const requests = [client.request({ ':path': '/a?secret=1', ':method': 'POST' }), client.request({ ':path': '/b' })]
+  for (const request of requests) request.resume()
+  await eventually(() => streams.length === 2, 'both streams were opened')
+  t.equal(watched.open, 2)
+  t.same(watched.describe(), { method: 'POST', route: '/a' })
+  for (const stream of streams) stream.end('x')
+  requests[0]?.end()
+  await eventually(() => watched.open === 0, 'both were closed')
 })
 
-t.test('closing a session lets its open streams finish', async t => {
-  const { client, session, streams } = await connected(t)
-  const request = client.request({ ':path': '/' }).setEncoding('utf8')
+t.test('a change is told when it can be seen; only streams that ended well were served', async t => {
+  const { client, watched, streams, served } = await connected(t)
+  const seen: string[] = []
+  watched.onChange = change => { seen.push(`${change}: ${watched.open}`) }
+  client.request({ ':path': '/' }).resume()
   await eventually(() => streams.length === 1, 'the stream was opened')
-  const goaway = once(client, 'goaway')
-  close(session)
-  t.equal((await goaway)[0], http2.constants.NGHTTP2_NO_ERROR)
-  t.notOk(session.destroyed)
-  let body = ''
-  request.on('data', part => { body += part })
-  streams[0]?.end('whole')
-  await eventually(() => session.destroyed, 'the session was closed')
-  await eventually(() => request.closed, 'the stream was closed')
-  t.equal(body, 'whole')
+  streams[0]?.end('x')
+  await eventually(() => watched.open === 0, 'it was closed')
+  client.request({ ':path': '/' }).on('error', () => {}).close(http2.constants.NGHTTP2_CANCEL)
+  await eventually(() => seen.length === 4, 'the second was closed')
+  t.same(seen, ['opened: 1', 'closed: 0', 'opened: 1', 'closed: 0'])
+  t.equal(served(), 1)
 })
 
 t.test('answers on streams are told apart from those of HTTP/1.x', async t => {

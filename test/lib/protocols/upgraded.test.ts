@@ -7,21 +7,35 @@ function setUp () {
   return { failed, closers: new UpgradeClosers(error => { failed.push(error) }) }
 }
 
-t.test('every closer is called once, when the connections are closed', async t => {
+t.test('the closers of sockets that are no connection are called once, when the connections are closed', async t => {
   const { closers, failed } = setUp()
   const called: string[] = []
   for (const name of ['a', 'b']) closers.add(new PassThrough(), () => { called.push(name) })
   t.same(called, [])
-  closers.closeAll()
-  closers.closeAll()
+  closers.begin(() => false)
+  closers.begin(() => false)
   t.same(called, ['a', 'b'])
   t.same(failed, [])
+})
+
+t.test('the closer of a connection is called when its turn comes', async t => {
+  const { closers } = setUp()
+  const called: string[] = []
+  const [known, foreign] = [new PassThrough(), new PassThrough()]
+  closers.add(known, () => { called.push('known') })
+  closers.add(foreign, () => { called.push('foreign') })
+  closers.begin(socket => socket === known)
+  t.same(called, ['foreign'])
+  t.equal(closers.close(known), true)
+  t.same(called, ['foreign', 'known'])
+  t.equal(closers.close(known), false, 'once')
+  t.equal(closers.close(new PassThrough()), false, 'one that has none')
 })
 
 t.test('row 15: a closer that comes late is called at once', async t => {
   const { closers } = setUp()
   let called = 0
-  closers.closeAll()
+  closers.begin(() => false)
   closers.add(new PassThrough(), () => { called++ })
   t.equal(called, 1)
 })
@@ -33,7 +47,7 @@ t.test('of a socket that has closed nobody is told', async t => {
   closers.add(socket, () => { called++ })
   socket.destroy()
   await new Promise<void>(resolve => { socket.on('close', resolve) })
-  closers.closeAll()
+  closers.begin(() => false)
   t.equal(called, 0)
 })
 
@@ -42,7 +56,7 @@ t.test('of two closers for one socket the last one counts', async t => {
   const called: string[] = []
   const socket = new PassThrough()
   for (const name of ['first', 'second']) closers.add(socket, () => { called.push(name) })
-  closers.closeAll()
+  closers.begin(() => false)
   t.same(called, ['second'])
 })
 
@@ -53,7 +67,7 @@ t.test('a closer that fails, at once or later, is reported and keeps no other fr
   closers.add(new PassThrough(), () => { throw first })
   closers.add(new PassThrough(), () => Promise.reject(second))
   closers.add(new PassThrough(), () => { called++ })
-  closers.closeAll()
+  closers.begin(() => false)
   t.equal(called, 1)
   await new Promise(resolve => setImmediate(resolve))
   t.same(failed, [first, second])

@@ -1,0 +1,37 @@
+import type { Socket } from 'node:net'
+
+/** The part of a WebSocket of the package ws that is used. */
+export interface WebSocket {
+  close (code: number, reason: string): void
+  terminate (): void
+  ping (): void
+}
+
+// RFC 6455 section 7.4.1: "an endpoint is going away, such as a server going down".
+const goingAway = 1001
+
+/**
+ * The WebSocket on an upgraded socket; `null`: there is none, or not yet.
+ *
+ * The package ws, on which @fastify/websocket, socket.io, graphql-ws and most others are built, keeps it as a property of
+ * the socket, under a symbol of its own. It is found by what it can do, so that it makes no difference who made it, where in
+ * the app, and when.
+ */
+export function webSocketOn (socket: Socket): WebSocket | null {
+  for (const symbol of Object.getOwnPropertySymbols(socket)) {
+    const value: unknown = (socket as unknown as Record<symbol, unknown>)[symbol]
+    if (isWebSocket(value)) return value
+  }
+  return null
+}
+
+function isWebSocket (value: unknown): value is WebSocket {
+  if (typeof value !== 'object' || value === null) return false
+  const { close, terminate, ping } = value as Partial<WebSocket>
+  return [close, terminate, ping].every(member => typeof member === 'function')
+}
+
+/** Sends the close frame; the library closes the socket when the peer has sent its own. */
+export function sayGoingAway (webSocket: WebSocket): void {
+  webSocket.close(goingAway, 'service restart')
+}
