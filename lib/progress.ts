@@ -80,10 +80,11 @@ export function inWords (connections: ConnectionCounts): string {
 }
 
 function names (stragglers: Straggler[]): string {
-  const named = stragglers.slice(0, namedAtMost).map(({ remoteAddress, remotePort, method, route, age, state, outcome, error, unacknowledgedBytes }) => {
+  const named = stragglers.slice(0, namedAtMost).map(({ remoteAddress, remotePort, method, route, age, state, outcome, error, unacknowledgedBytes, streams }) => {
     const request = method === null ? '' : ` ${method} ${route}`
+    const others = streams > 1 ? `${streams} streams` : null
     const unsent = unacknowledgedBytes === null || unacknowledgedBytes === 0 ? null : `${unacknowledgedBytes} bytes not acknowledged`
-    return `${remoteAddress ?? 'local socket'}${remotePort === null ? '' : `:${remotePort}`}${request} (${[state, `${age} ms old`, outcome, error, unsent].filter(Boolean).join(', ')})`
+    return `${remoteAddress ?? 'local socket'}${remotePort === null ? '' : `:${remotePort}`}${request} (${[state, `${age} ms old`, outcome, error, others, unsent].filter(Boolean).join(', ')})`
   })
   const more = stragglers.length - named.length
   return named.join(', ') + (more > 0 ? ` and ${more} more` : '')

@@ -31,6 +31,8 @@ export interface Straggler {
    * `null`: unknown, as for a Unix socket, or without koffi.
    */
   unacknowledgedBytes: number | null
+  /** Open streams of an HTTP/2 session, of which `method` and `route` are the oldest; 0 in all other protocols. */
+  streams: number
 }
 
 /** What a drain did. Plain JSON; all times in ms since the drain began. */
@@ -110,7 +112,8 @@ export class Ledger {
       state: connection.lastState,
       outcome,
       error: connection.error,
-      unacknowledgedBytes: connection.unacknowledged
+      unacknowledgedBytes: connection.unacknowledged,
+      streams: connection.streams
     })
   }
 

@@ -143,6 +143,7 @@ describe('app.drain', () => {
     expect<DrainReport['stragglers'][number]['state']>().type.toBe<ConnectionState>()
     expect<DrainReport['stragglers'][number]['error']>().type.toBe<string | null>()
     expect<DrainReport['stragglers'][number]['unacknowledgedBytes']>().type.toBe<number | null>()
+    expect<DrainReport['stragglers'][number]['streams']>().type.toBe<number>()
   })
 
   test('takes closers of upgraded sockets', () => {

@@ -35,7 +35,7 @@ function reportOf (given: Partial<DrainReport>): DrainReport {
 
 function stragglersOf (count: number, given: Partial<Straggler> = {}): Straggler[] {
   return Array.from({ length: count }, (_, i) => ({
-    remoteAddress: '127.0.0.1', remotePort: 5000 + i, method: 'GET', route: `/${i}`, age: 10 * i, state: 'active', outcome: 'cut', error: null, unacknowledgedBytes: null, ...given
+    remoteAddress: '127.0.0.1', remotePort: 5000 + i, method: 'GET', route: `/${i}`, age: 10 * i, state: 'active', outcome: 'cut', error: null, unacknowledgedBytes: null, streams: 0, ...given
   }))
 }
 
@@ -141,10 +141,16 @@ t.test('a straggler is named with its error, and with the bytes that were not ac
   progress.summary(reportOf({
     stragglers: [
       ...stragglersOf(1, { outcome: 'peer-lost', error: 'ETIMEDOUT', unacknowledgedBytes: 1460 }),
-      ...stragglersOf(1, { unacknowledgedBytes: 0 })
+      ...stragglersOf(1, { unacknowledgedBytes: 0, streams: 1 })
     ]
   }))
   t.match(lines[0]?.[1], /127\.0\.0\.1:5000 GET \/0 \(active, 0 ms old, peer-lost, ETIMEDOUT, 1460 bytes not acknowledged\), .*\(active, 0 ms old, cut\)$/)
+})
+
+t.test('an HTTP/2 session is named with the oldest request and the number of its streams', async t => {
+  const { lines, progress } = setUp()
+  progress.summary(reportOf({ stragglers: stragglersOf(1, { streams: 20 }) }))
+  t.match(lines[0]?.[1], /127\.0\.0\.1:5000 GET \/0 \(active, 0 ms old, cut, 20 streams\)$/)
 })
 
 t.test('a peer that has vanished is told of at debug level', async t => {

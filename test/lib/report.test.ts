@@ -8,6 +8,7 @@ function fakeConnection (given: {
   lastState?: ConnectionState
   error?: string
   unacknowledged?: number
+  streams?: number
   openedAt?: number
   remoteAddress?: string
   remotePort?: number
@@ -20,6 +21,7 @@ function fakeConnection (given: {
     lastState: 'idle',
     error: null,
     unacknowledged: null,
+    streams: 0,
     openedAt: 0,
     transport: { remoteAddress, remotePort },
     currentRequest: () => ({ method, route }),
@@ -96,6 +98,7 @@ t.test('a straggler is named with its peer, its request, its age and its state',
     lastState: 'active',
     error: 'EPIPE',
     unacknowledged: 17,
+    streams: 3,
     remoteAddress: '127.0.0.1',
     remotePort: 4711,
     method: 'POST',
@@ -110,7 +113,8 @@ t.test('a straggler is named with its peer, its request, its age and its state',
     state: 'active',
     outcome: 'cut',
     error: 'EPIPE',
-    unacknowledgedBytes: 17
+    unacknowledgedBytes: 17,
+    streams: 3
   }])
 })
 
@@ -127,7 +131,8 @@ t.test('a straggler on a Unix socket has no address', async t => {
     state: 'lingering',
     outcome: 'timed-out',
     error: null,
-    unacknowledgedBytes: null
+    unacknowledgedBytes: null,
+    streams: 0
   }])
 })
 

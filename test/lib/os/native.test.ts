@@ -5,7 +5,8 @@ import { openSync, closeSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
 import { errnoOf, loadNative, Native } from '../../../lib/os/native.ts'
-import { native, refused, skip } from '../../helpers/unit-native.ts'
+import { socketPair } from '../../helpers/socket-pair.ts'
+import { native, overfill, refused, skip } from '../../helpers/unit-native.ts'
 
 const linux = { platform: 'linux', arch: 'x64' }
 const AF_INET = 2
@@ -105,4 +106,26 @@ t.test('a host is looked up, and what was made of its address comes back', { ski
 t.test('errnoOf() tells the reason of a refused system call, and of nothing else', async t => {
   t.equal(errnoOf(refused('bind()', 'EACCES')), 'EACCES')
   t.equal(errnoOf(new Error('other')), undefined)
+})
+
+t.test('a socket is writable as long as the kernel has room', { skip }, async t => {
+  const { socket, client } = await socketPair(t)
+  const fd = descriptorOf(socket) as number
+  t.equal(native.isWritable(fd), true)
+  client.socket.pause()
+  await overfill(socket, () => native.ioctl(fd, native.platform.unacknowledged as number))
+  const dontWait = native.platform.dontWait
+  let sent = 0
+  const chunk = Buffer.alloc(65_536, 'x')
+  // To the last byte.
+  for (let length = chunk.length; length >= 1;) {
+    try {
+      sent += native.send(fd, chunk.subarray(0, length), dontWait)
+    } catch (error) {
+      t.equal(errnoOf(error), 'EAGAIN')
+      length = Math.floor(length / 2)
+    }
+  }
+  t.ok(sent > 0)
+  t.equal(native.isWritable(fd), false)
 })

@@ -252,3 +252,51 @@ async function errorOfWrite ({ socket }: RawClient): Promise<string> {
     socket.write('x', error => { resolve((error as NodeJS.ErrnoException | null)?.code ?? 'no error') })
   })
 }
+
+t.test('what is written past Node goes out at once, behind what Node wrote', { skip }, async t => {
+  const { socket, client } = await socketPair(t)
+  t.equal(able.writeNow(socket, Buffer.from('too early')), false, 'the first byte is Node\'s')
+  socket.write('first ')
+  t.equal(able.writeNow(socket, Buffer.from('second ')), true)
+  socket.write('third')
+  await client.until(/third/)
+  t.equal(client.received, 'first second third')
+})
+
+t.test('nothing is written past Node as long as something waits', { skip }, async t => {
+  const { socket, client } = await socketPair(t)
+  client.socket.pause()
+  socket.write(Buffer.alloc(24 * 2 ** 20, 'x'))
+  t.equal(able.writeNow(socket, Buffer.from('!')), false, 'in the queue of Node')
+  client.socket.resume()
+  await eventually(() => able.writeNow(socket, Buffer.from('!')) === true, 'there was room')
+  socket.end()
+  await client.fin()
+  t.equal(client.received.length, 24 * 2 ** 20 + 1)
+  t.ok(client.received.endsWith('x!'))
+})
+
+t.test('nothing is written past Node when the kernel has little room', { skip }, async t => {
+  const { socket } = await socketPair(t)
+  socket.write('first')
+  for (const isWritable of [() => false, () => { throw refused('poll()', 'EBADF') }]) {
+    const sent: number[] = []
+    t.equal(new Sockets(nativeWith({ isWritable, send: (_fd, { length }) => sent.push(length) })).writeNow(socket, Buffer.from('!')), false)
+    t.same(sent, [])
+  }
+})
+
+t.test('a connection of which only a part could be written past Node is broken, and closed', { skip }, async t => {
+  const { socket } = await socketPair(t)
+  socket.write('first')
+  t.equal(new Sockets(nativeWith({ send: () => 5 })).writeNow(socket, Buffer.alloc(17)), true)
+  t.ok(socket.destroyed)
+})
+
+t.test('without system calls, and without a descriptor, nothing can be written past Node', async t => {
+  const { socket } = await socketPair(t)
+  socket.write('first')
+  t.equal(plain.writeNow(socket, Buffer.from('!')), null)
+  socket.destroy()
+  t.equal(able.writeNow(socket, Buffer.from('!')), null)
+})

@@ -1,0 +1,248 @@
+import t from 'tap'
+import { EventEmitter } from 'node:events'
+import { Goaway } from '../../../lib/protocols/goaway.ts'
+import type { Session } from '../../../lib/protocols/http2.ts'
+import { FakeClock } from '../../helpers/fake-clock.ts'
+
+/** A session whose log says what it was told, and when. */
+function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boolean | null, open?: number, latest?: number } = {}) {
+  const clock = new FakeClock()
+  const log: string[] = []
+  const pings: Array<(error: Error | null) => void> = []
+  const say = (what: string): void => { log.push(`${clock.now()}: ${what}`) }
+  const state = { written, bytes: Buffer.alloc(0) }
+  const node = Object.assign(new EventEmitter(), {
+    destroyed: false,
+    ping (onAck: (error: Error | null) => void) { say('PING'); pings.push(onAck) },
+    goaway () { say('GOAWAY') },
+    close () { say('close') }
+  })
+  const session = { session: node, open, onChange: () => {} } as unknown as Session & { open: number }
+  const goaway = new Goaway(session, {
+    clock,
+    peerCloseTimeout: 250,
+    latest,
+    writeNow (bytes) {
+      say('notice')
+      state.bytes = Buffer.from(bytes)
+      return state.written
+    }
+  })
+  return {
+    clock,
+    goaway,
+    log,
+    node,
+    state,
+    opened () { session.open++; session.onChange('opened') },
+    closed () { session.open--; session.onChange('closed') },
+    ack: (error: Error | null = null) => pings.shift()?.(error)
+  }
+}
+
+t.test('row 26: first the notice, which refuses nothing, and the final GOAWAY when a PING says that it was read', async t => {
+  const { clock, goaway, log, state, opened, closed, ack } = setUp({ written: true })
+  goaway.announce()
+  t.same(log, ['0: notice', '0: PING'])
+  // A GOAWAY frame of 8 bytes on stream 0: last stream 2^31-1, NO_ERROR.
+  t.equal(state.bytes.toString('hex'), '0000080700000000007fffffff00000000')
+  clock.advance(100)
+  opened()
+  ack()
+  t.same(log.slice(2), ['100: GOAWAY'])
+  clock.advance(1000)
+  closed()
+  t.same(log.slice(3), [])
+  clock.advance(249)
+  t.same(log.slice(3), [], 'the peer may close first')
+  clock.advance(1)
+  t.same(log.slice(3), ['1350: close'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('row 27: a PING that nobody answers is waited for 5 s', async t => {
+  const { clock, goaway, log } = setUp({ written: true })
+  goaway.announce()
+  clock.advance(4999)
+  t.same(log.slice(2), [])
+  clock.advance(1)
+  t.same(log.slice(2), ['5000: GOAWAY'])
+})
+
+t.test('row 27: but not longer than there is time for', async t => {
+  const { clock, goaway, log } = setUp({ written: true, latest: 300 })
+  goaway.announce()
+  clock.advance(300)
+  t.same(log.slice(2), ['300: GOAWAY'])
+})
+
+t.test('the end of the grace changes nothing for a session that had its notice', async t => {
+  const { clock, goaway, log, opened, closed, ack } = setUp({ written: true })
+  goaway.announce()
+  clock.advance(1000)
+  goaway.settle()
+  opened()
+  closed()
+  clock.advance(1000)
+  t.same(log.slice(2), [])
+  ack()
+  t.same(log.slice(2), ['2000: GOAWAY'])
+})
+
+t.test('the notice of a session whose send queue is full goes out when a PING says that the peer has read it', async t => {
+  const { clock, goaway, log, state, ack } = setUp({ written: false, open: 1 })
+  goaway.announce()
+  t.same(log, ['0: notice', '0: PING'])
+  clock.advance(100)
+  ack()
+  t.same(log.slice(2), ['100: notice', '100: PING'], 'it was full again')
+  state.written = true
+  ack()
+  t.same(log.slice(4), ['100: notice', '100: PING'])
+  ack()
+  t.same(log.slice(6), ['100: GOAWAY'])
+})
+
+t.test('a session whose send queue stays full gets the final GOAWAY as one that can get no notice', async t => {
+  const { clock, goaway, log } = setUp({ written: false, open: 1 })
+  goaway.announce()
+  clock.advance(1000)
+  goaway.settle()
+  clock.advance(9000)
+  t.same(log.slice(2), ['10000: GOAWAY'])
+})
+
+t.test('a queue that is read after the grace still makes room for the notice, which then decides', async t => {
+  const { clock, goaway, log, state, ack, closed, opened } = setUp({ written: false, open: 1 })
+  goaway.announce()
+  clock.advance(1000)
+  goaway.settle()
+  state.written = true
+  ack()
+  t.same(log.slice(2), ['1000: notice', '1000: PING'])
+  opened()
+  closed()
+  closed()
+  clock.advance(4999)
+  t.same(log.slice(4), [], 'neither a quiet moment nor a full house counts any more')
+  clock.advance(1)
+  t.same(log.slice(4), ['6000: GOAWAY'])
+})
+
+t.test('without a notice an idle session gets the final GOAWAY when it has been quiet for a moment', async t => {
+  const { clock, goaway, log } = setUp()
+  goaway.announce()
+  clock.advance(1000)
+  goaway.settle()
+  clock.advance(49)
+  t.same(log, ['0: notice'])
+  clock.advance(1)
+  t.same(log.slice(1), ['1050: GOAWAY'])
+  clock.advance(250)
+  t.same(log.slice(2), ['1300: close'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('without a notice a stream that ends the silence begins it anew', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ open: 2 })
+  goaway.announce()
+  clock.advance(1000)
+  goaway.settle()
+  closed()
+  closed()
+  clock.advance(30)
+  opened()
+  clock.advance(30)
+  closed()
+  clock.advance(49)
+  t.same(log, ['0: notice'])
+  clock.advance(1)
+  t.same(log.slice(1), ['1110: GOAWAY'])
+})
+
+t.test('row 26: a client that has as many streams open as ever has nothing on its way: that is the moment', async t => {
+  const { clock, goaway, log, opened, closed } = setUp()
+  goaway.announce()
+  for (let i = 0; i < 3; i++) opened()
+  closed()
+  clock.advance(1000)
+  goaway.settle()
+  closed()
+  opened()
+  t.same(log, ['0: notice'], 'two of three')
+  opened()
+  t.same(log.slice(1), ['1000: GOAWAY'])
+  for (let i = 0; i < 3; i++) closed()
+  clock.advance(250)
+  t.same(log.slice(2), ['1250: close'])
+})
+
+t.test('what was open when the drain began counts for the most that were ever open', async t => {
+  const { goaway, log, opened, closed } = setUp({ open: 2 })
+  closed()
+  goaway.settle()
+  opened()
+  t.same(log.slice(1), ['0: GOAWAY'])
+})
+
+t.test('a session that is never quiet and never as busy again gets the final GOAWAY in time', async t => {
+  const { clock, goaway, log, closed, opened } = setUp({ open: 3, latest: 5000 })
+  goaway.announce()
+  closed()
+  goaway.settle()
+  for (let i = 0; i < 100; i++) {
+    clock.advance(100)
+    closed()
+    opened()
+  }
+  t.same(log.slice(1), ['5000: GOAWAY'])
+})
+
+t.test('a session that came later is told with its first stream, and in any case at the end of its grace', async t => {
+  for (const first of ['stream', 'grace'] as const) {
+    const { goaway, log, opened } = setUp({ written: true })
+    t.same(log, [])
+    if (first === 'stream') opened()
+    else goaway.settle()
+    t.same(log, ['0: notice', '0: PING'], first)
+    if (first === 'stream') goaway.settle()
+    opened()
+    t.equal(log.length, 2, 'once')
+  }
+})
+
+t.test('a session that has closed is left alone, and no timer stays', async t => {
+  for (const written of [true, null]) {
+    const { clock, goaway, log, node, ack } = setUp({ written, open: 1 })
+    goaway.announce()
+    goaway.settle()
+    node.destroyed = true
+    node.emit('close')
+    t.equal(clock.timers, 0)
+    const before = log.length
+    ack()
+    goaway.announce()
+    goaway.settle()
+    await clock.pass(60_000)
+    t.equal(log.length, before)
+  }
+})
+
+t.test('a PING that fails, because the session closes, decides nothing', async t => {
+  const { goaway, log, ack } = setUp({ written: true })
+  goaway.announce()
+  ack(new Error('the session closes'))
+  t.equal(log.length, 2)
+})
+
+t.test('there is one final GOAWAY', async t => {
+  const { clock, goaway, log, ack, opened, closed } = setUp({ written: true, open: 1 })
+  goaway.announce()
+  ack()
+  goaway.announce()
+  goaway.settle()
+  opened()
+  closed()
+  await clock.pass(20_000)
+  t.same(log.filter(line => line.endsWith('GOAWAY')), ['0: GOAWAY'])
+})
