@@ -43,8 +43,10 @@ export interface ConnectionEnv {
 export interface Retirement {
   /** How long the peer may close first after an answer that said close, in ms. */
   peerCloseTimeout: number
-  /** When an HTTP/2 session must know at the latest that no further stream is served, on the clock, in ms. */
+  /** When an HTTP/2 session must be told at the latest that no further stream is served, on the clock, in ms. */
   lastCall: number
+  /** How long a PING of HTTP/2 may stay unanswered, in ms. */
+  pingTimeout: number
   /** An answer was finished. */
   onServed (): void
   /** An answer that could not say close any more was finished: the client may send another request. */
@@ -129,12 +131,13 @@ export class Connection {
     else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
   }
 
-  #retireSession (session: Session, { peerCloseTimeout, lastCall: latest }: Retirement): void {
+  #retireSession (session: Session, { peerCloseTimeout, pingTimeout, lastCall: latest }: Retirement): void {
     const { clock, sockets } = this.#env
     this.#rememberPeer()
     this.#goaway = new Goaway(session, {
       clock,
       peerCloseTimeout,
+      pingTimeout,
       latest,
       // Below TLS it would be no record.
       writeNow: bytes => this.socket === this.transport ? sockets.writeNow(this.transport, bytes) : null

@@ -23,8 +23,10 @@ export interface RetirementPlan {
   closeSpread: number
   /** How long the peer may close first after an answer that said close, in ms. */
   peerCloseTimeout: number
-  /** When every HTTP/2 session knows at the latest that no further stream is served, in ms from the call of retire(). */
+  /** When every HTTP/2 session is told at the latest that no further stream is served, in ms from the call of retire(). */
   lastCall: number
+  /** How long a PING of HTTP/2 may stay unanswered, in ms. */
+  pingTimeout: number
 }
 
 export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut'> {
@@ -56,7 +58,7 @@ export class Connections {
   readonly #leave: LeaveListener
   #newest: Socket | null = null
   #retirement: Retirement | null = null
-  #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0 }
+  #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 }
   #retiredAt = 0
   #closingIdle = false
   #onEmpty = () => {}
@@ -192,6 +194,7 @@ export class Connections {
     this.#retirement = {
       peerCloseTimeout: plan.peerCloseTimeout,
       lastCall: this.#retiredAt + plan.lastCall,
+      pingTimeout: plan.pingTimeout,
       onServed: () => this.#events.onServed(),
       onIdle: connection => {
         if (this.#closingIdle) this.#idleCloser.add(connection, clock.now() + plan.peerCloseTimeout)

@@ -20,6 +20,9 @@ const listenPatience = 1000
 // How long behind the lame duck an HTTP/2 session can wait for its end if no deadline says it, in ms.
 const longestCall = 12_500
 
+// How long its peer may take to answer a PING, in ms.
+const longestPing = 5000
+
 export interface DrainEnv {
   settings: Settings
   clock: Clock
@@ -192,7 +195,8 @@ export class Drain {
       closeSpread,
       peerCloseTimeout,
       // Half of what is left behind the lame duck is for the streams that are open then.
-      lastCall: shutdownDelay + Math.min(longestCall, (budget - shutdownDelay) / 2)
+      lastCall: shutdownDelay + Math.min(longestCall, (budget - shutdownDelay) / 2),
+      pingTimeout: Math.min(longestPing, (budget - shutdownDelay) / 4)
     }
   }
 

@@ -1,3 +1,4 @@
+import { constants } from 'node:http2'
 import type { Clock } from '../clock.ts'
 import type { Session } from './http2.ts'
 
@@ -10,30 +11,37 @@ export interface GoawayEnv {
   writeNow (bytes: Uint8Array): boolean | null
   /** How long the peer may close first when its last stream has ended, in ms. */
   peerCloseTimeout: number
-  /** When a session gets its final GOAWAY at the latest, on the clock, in ms. */
+  /** How long a PING may stay unanswered, in ms. */
+  pingTimeout: number
+  /** When a session must be told at the latest that no further stream is served, on the clock, in ms. */
   latest: number
 }
 
 // RFC 9113 section 6.8: a frame of type 7 on stream 0, the last stream identifier 2^31-1, the code NO_ERROR. "New streams
-// will be refused soon, those that cross this frame will not." Node's own goaway() with these values refuses at once.
+// will be refused soon, those that cross this frame will not." Node's own goaway() with these values refuses them at once.
 const shutdownNotice = Uint8Array.of(0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0)
-
-// How long a PING may stay unanswered, in ms.
-const pingTimeout = 5000
 
 // A session counts as quiet when no stream has been open for this long, in ms.
 const quietTime = 50
+
+// How long to wait between two looks at the send queue, in ms.
+const firstLook = 1
+const longestLook = 100
+
+const highestStream = 2 ** 31 - 1
 
 /**
  * Says goodbye on one session. Every stream that the peer opened before it could know is served, where that can be done:
  *
  * 1. `announce()`: the shutdown notice, then PING. The ACK says that the peer has read the notice, so that no stream can
- *    cross the final GOAWAY any more.
- * 2. Where no notice can be written (TLS): served until `settle()`, then the final GOAWAY when little can cross it. That
+ *    cross what follows.
+ * 2. Where no notice can be written (TLS): served until `settle()`, then refused when little can cross that. It
  *    is when nobody asks for anything, or when a stream has just been opened and no more were ever open: a peer
- *    that uses all the streams it wants has nothing on its way to us.
- * 3. The final GOAWAY names the last stream that is served; one with a higher identifier was never executed, and the peer
- *    may retry it elsewhere (RFC 9113 section 8.7).
+ *    that uses all the streams it wants has nothing on its way to us. As time goes on fewer are enough.
+ * 3. Refusing takes two frames of GOAWAY. From the moment at which the first one is sent, which may be later than now, Node
+ *    executes no further stream. Then the last stream that was executed is known, and the second one names it: the peer may
+ *    send those behind it elsewhere (RFC 9113 section 8.7). One frame would name it too early: streams that come
+ *    before it is sent are executed, and would be sent again all the same.
  * 4. When the last stream has ended the peer may close first, then we do.
  */
 export class Goaway {
@@ -43,7 +51,9 @@ export class Goaway {
   #announced = false
   #noticed = false
   #settling = false
+  #settledAt = 0
   #refusing = false
+  #final = false
   #cancelWait = () => {}
   #cancelLatest = () => {}
 
@@ -53,49 +63,57 @@ export class Goaway {
     this.#peak = session.open
     session.onChange = change => change === 'opened' ? this.#opened() : this.#closed()
     session.session.once('close', () => { this.#cancelWait(); this.#cancelLatest() })
+    // Node calls it when the peer says GOAWAY, which it does as it leaves, and would then close first.
+    session.session.close = () => this.#refuse()
   }
 
-  /** Sends the shutdown notice. A session that came later gets it with its first stream: it was opened to bring one. */
+  /** Sends the shutdown notice. A session that came later gets it with its first answer: it was opened to bring a request. */
   announce (): void {
     if (this.#session.session.destroyed || this.#refusing) return
     this.#announced = true
     const written = this.#env.writeNow(shutdownNotice)
-    if (written === true) this.#refuseWhenRead()
-    // Full buffers: the ACK comes when the peer has read what is in them.
-    else if (written === false) this.#ping(() => this.announce())
+    if (written === true) {
+      this.#noticed = true
+      this.#refuseIn(this.#env.pingTimeout)
+      this.#ping(() => this.#refuse())
+    } else if (written === false) {
+      // Full buffers: the ACK comes when the peer has read what is in them.
+      this.#ping(() => this.announce())
+    }
   }
 
-  #refuseWhenRead (): void {
-    this.#noticed = true
-    this.#refuseLatestIn(pingTimeout)
-    this.#ping(() => this.#refuse())
-  }
-
-  /** The grace is over: the final GOAWAY goes out as soon as little can cross it. */
+  /** The grace is over: streams are refused as soon as little can cross that. */
   settle (): void {
     if (!this.#announced) this.announce()
     if (this.#noticed) return
+    const { clock, latest } = this.#env
     this.#settling = true
-    this.#refuseLatestIn(Infinity)
+    this.#settledAt = clock.now()
+    this.#refuseIn(Math.max(0, latest - clock.now()))
     if (this.#session.open === 0) this.#waitForQuiet()
   }
 
   #opened (): void {
-    if (!this.#announced) this.announce()
     const { open } = this.#session
-    const isPeak = open >= this.#peak
+    if (this.#isUndecided && open >= this.#peak * this.#patience) this.#refuse()
     this.#peak = Math.max(this.#peak, open)
-    if (this.#isUndecided && isPeak) this.#refuse()
   }
 
   #closed (): void {
+    if (!this.#announced) this.announce()
     if (this.#session.open > 0) return
-    if (this.#refusing) this.#letPeerClose()
+    if (this.#final) this.#letPeerClose()
     else if (this.#isUndecided) this.#waitForQuiet()
   }
 
   get #isUndecided (): boolean {
     return this.#settling && !this.#noticed && !this.#refusing
+  }
+
+  // From 1 at the end of the grace to 0 at the latest moment.
+  get #patience (): number {
+    const { clock, latest } = this.#env
+    return (latest - clock.now()) / (latest - this.#settledAt)
   }
 
   #waitForQuiet (): void {
@@ -105,25 +123,43 @@ export class Goaway {
     })
   }
 
-  #refuseLatestIn (ms: number): void {
-    const { clock, latest } = this.#env
+  #refuseIn (ms: number): void {
     this.#cancelLatest()
-    this.#cancelLatest = clock.after(Math.max(0, Math.min(ms, latest - clock.now())), () => this.#refuse())
+    this.#cancelLatest = this.#env.clock.after(ms, () => this.#refuse())
   }
 
-  /** The final GOAWAY. */
   #refuse (): void {
-    const { session, open } = this.#session
-    if (this.#refusing || session.destroyed) return
+    const { session } = this.#session
+    // Whoever closed it before the drain began is closing it.
+    if (this.#refusing || session.closed || session.destroyed) return
     this.#refusing = true
     this.#cancelLatest()
+    session.goaway(constants.NGHTTP2_NO_ERROR, highestStream)
+    this.#finishWhenSent(firstLook)
+  }
+
+  // No event tells of it.
+  #finishWhenSent (wait: number): void {
+    const { session } = this.#session
+    if (session.destroyed) return
+    if (session.state.outboundQueueSize === 0) return this.#finish()
+    this.#cancelLatest = this.#env.clock.after(wait, () => this.#finishWhenSent(Math.min(2 * wait, longestLook)))
+  }
+
+  #finish (): void {
+    const { session, open } = this.#session
+    this.#final = true
     session.goaway()
     if (open === 0) this.#letPeerClose()
   }
 
   #letPeerClose (): void {
     this.#cancelWait()
-    this.#cancelWait = this.#env.clock.after(this.#env.peerCloseTimeout, () => this.#session.session.close())
+    this.#cancelWait = this.#env.clock.after(this.#env.peerCloseTimeout, () => {
+      const { session } = this.#session
+      delete (session as Partial<typeof session>).close
+      session.close()
+    })
   }
 
   #ping (onAck: () => void): void {

@@ -24,6 +24,7 @@ async function setUp (
   const retirement = {
     peerCloseTimeout: 250,
     lastCall: 12_500,
+    pingTimeout: 5000,
     onServed: () => { events.push('served') },
     onIdle: () => { events.push('idle') }
   }

@@ -45,7 +45,7 @@ t.test('a socket that an HTTP server is given by hand is tracked and drained', a
   client.write(request('/'))
   await client.until(/hello/)
   t.strictSame(connections.counts(), { ...none, idle: 1 })
-  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0, lastCall: 1000 })
+  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0, lastCall: 1000, pingTimeout: 500 })
   await Promise.all([connections.close(), clock.pass(100)])
   await client.fin()
   client.halfClose()
@@ -67,7 +67,7 @@ t.test('a plain socket that an HTTPS server is given as a secure one is tracked'
 t.test('a socket that a server is given twice is counted once', async t => {
   const server = createServer()
   const { connections, outcomes } = adopt(t, server)
-  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0, lastCall: 1000 })
+  connections.retire({ idleGrace: 100, closeSpread: 0, peerCloseTimeout: 0, lastCall: 1000, pingTimeout: 500 })
   const client = await rawClient(t, await handOver(t, socket => {
     socket.on('error', () => {}).resume()
     server.emit('connection', socket)

@@ -45,7 +45,7 @@ async function setUp (t: Teardown, listener = hello, plan: Partial<RetirementPla
     await client.until(/hello/)
     return client
   }
-  const retire = () => connections.retire({ idleGrace: 1000, closeSpread: 0, peerCloseTimeout: 250, lastCall: 12_500, ...plan })
+  const retire = () => connections.retire({ idleGrace: 1000, closeSpread: 0, peerCloseTimeout: 250, lastCall: 12_500, pingTimeout: 5000, ...plan })
   const close = async (): Promise<void> => {
     const closing = connections.close()
     await clock.pass(0)
