@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import { isFlushed } from '../lib/os/descriptor.ts'
 import { deferred, eventually, testApp } from './helpers/app.ts'
 import { http2Get, http2Preface, http2SettingsAck } from './helpers/http2-bytes.ts'
-import { framesOf, frameTypes, goawaysOf, pingAck } from './helpers/http2-frames.ts'
+import { collectFrames, frameTypes, goawaysOf, pingAck } from './helpers/http2-frames.ts'
 import { rawClient } from './helpers/raw-client.ts'
 import { skip } from './helpers/unit-native.ts'
 
@@ -23,9 +23,10 @@ t.test('row 26: a session whose send buffers are full gets the notice when its p
   const to = await listen()
   const accepted = once(app.server, 'connection') as Promise<[Socket]>
   const client = await rawClient(t, to)
+  const frames = collectFrames(client)
   const [socket] = await accepted
   client.write(Buffer.concat([http2Preface(), http2Get('/large')]))
-  await eventually(() => framesOf(client).some(({ type }) => type === frameTypes.SETTINGS), 'SETTINGS came')
+  await eventually(() => frames.some(({ type }) => type === frameTypes.SETTINGS), 'SETTINGS came')
   client.write(http2SettingsAck())
   const large = await opened.promise
 
@@ -36,28 +37,27 @@ t.test('row 26: a session whose send buffers are full gets the notice when its p
 
   const draining = app.drain.begin('test')
   await new Promise(resolve => setTimeout(resolve, 300))
-  t.same(goawaysOf(framesOf(client)), [])
+  t.same(goawaysOf(frames), [])
   client.socket.resume()
   // The PING behind the data, which asks whether it was read.
-  await eventually(() => framesOf(client).some(({ type, flags }) => type === frameTypes.PING && flags === 0), 'a PING came')
-  t.same(goawaysOf(framesOf(client)), [], 'nothing was squeezed in before')
-  const [first] = framesOf(client).filter(({ type }) => type === frameTypes.PING)
+  await eventually(() => frames.some(({ type, flags }) => type === frameTypes.PING && flags === 0), 'a PING came')
+  t.same(goawaysOf(frames), [], 'nothing was squeezed in before')
+  const [first] = frames.filter(({ type }) => type === frameTypes.PING)
   client.write(pingAck(first!))
-  await eventually(() => goawaysOf(framesOf(client)).length === 1, 'the notice came')
-  t.same(goawaysOf(framesOf(client)), [notice])
+  await eventually(() => goawaysOf(frames).length === 1, 'the notice came')
+  t.same(goawaysOf(frames), [notice])
 
   // It refuses nothing.
   client.write(http2Get('/small', 3))
-  await eventually(() => framesOf(client).some(({ type, stream }) => type === frameTypes.DATA && stream === 3), 'the crossing stream was answered')
-  await eventually(() => framesOf(client).filter(({ type }) => type === frameTypes.PING).length === 2, 'the PING behind the notice came')
-  client.write(pingAck(framesOf(client).filter(({ type }) => type === frameTypes.PING)[1]!))
-  await eventually(() => goawaysOf(framesOf(client)).length === 2, 'the final GOAWAY came')
-  t.same(goawaysOf(framesOf(client)), [notice, { last: 3, code: 0 }])
+  await eventually(() => frames.some(({ type, stream }) => type === frameTypes.DATA && stream === 3), 'the crossing stream was answered')
+  await eventually(() => frames.filter(({ type }) => type === frameTypes.PING).length === 2, 'the PING behind the notice came')
+  client.write(pingAck(frames.filter(({ type }) => type === frameTypes.PING)[1]!))
+  await eventually(() => goawaysOf(frames).length === 3, 'the final GOAWAY came')
+  t.same(goawaysOf(frames), [notice, notice, { last: 3, code: 0 }])
   large.end('end')
   await client.fin()
   client.halfClose()
 
-  const frames = framesOf(client)
   t.ok(frames.every(({ type }) => type <= 9), 'every frame is whole')
   const received = frames.filter(({ type, stream }) => type === frameTypes.DATA && stream === 1).map(({ payload }) => payload)
   t.equal(Buffer.concat(received).length, size + 3)

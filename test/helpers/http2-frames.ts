@@ -10,17 +10,27 @@ export interface Frame {
 /** The types of RFC 9113 section 6 that the tests speak of. */
 export const frameTypes = { DATA: 0, HEADERS: 1, RST_STREAM: 3, SETTINGS: 4, PING: 6, GOAWAY: 7 } as const
 
-/** Every whole frame that has arrived. A frame that begins in the middle of another shows as a type that does not exist. */
-export function framesOf (client: RawClient): Frame[] {
-  const bytes = Buffer.from(client.received, 'latin1')
+/**
+ * Collects the frames that arrive from now on; the list grows. One that begins in the middle of another shows as a type that
+ * does not exist.
+ */
+export function collectFrames (client: RawClient): Frame[] {
   const frames: Frame[] = []
-  for (let at = 0; at + 9 <= bytes.length;) {
-    const end = at + 9 + bytes.readUIntBE(at, 3)
-    if (end > bytes.length) break
-    frames.push({ type: bytes.readUInt8(at + 3), flags: bytes.readUInt8(at + 4), stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, end) })
-    at = end
-  }
+  let bytes = Buffer.alloc(0)
+  client.socket.on('data', (text: string) => {
+    bytes = Buffer.concat([bytes, Buffer.from(text, 'latin1')])
+    let at = 0
+    for (let end = endOf(bytes, at); end <= bytes.length; end = endOf(bytes, at)) {
+      frames.push({ type: bytes.readUInt8(at + 3), flags: bytes.readUInt8(at + 4), stream: bytes.readUInt32BE(at + 5), payload: bytes.subarray(at + 9, end) })
+      at = end
+    }
+    bytes = bytes.subarray(at)
+  })
   return frames
+}
+
+function endOf (bytes: Buffer, at: number): number {
+  return at + 9 > bytes.length ? Infinity : at + 9 + bytes.readUIntBE(at, 3)
 }
 
 export interface GoawayFrame { last: number, code: number }
