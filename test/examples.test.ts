@@ -1,8 +1,11 @@
 import t from 'tap'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
+import http2 from 'node:http2'
 import { loadNative } from '../lib/os/native.ts'
 import { startProcess, type StartedProcess } from './helpers/process.ts'
 import { rawClient, request } from './helpers/raw-client.ts'
+import { skip as skipNative } from './helpers/unit-native.ts'
 
 /** Starts an example on a free port. */
 async function start (t: { teardown (fn: () => unknown): void }, name: string): Promise<{ example: StartedProcess, to: { host: string, port: number } }> {
@@ -62,6 +65,26 @@ t.test('examples/shutdown.ts fails its readiness, ends its event stream and leav
   const line = await lineWith(example, 'the report is in')
   const report = JSON.parse(await readFile(/is in (\S+\.json)/.exec(line)?.[1] ?? '', 'utf8'))
   t.match(report, { reason: 'SIGTERM', connections: { total: 3, cut: 0 } })
+})
+
+t.test('examples/http2.ts answers the streams that are open after SIGTERM, and exits with 0', async t => {
+  const { example, to } = await start(t, 'http2.ts')
+  const session = http2.connect(`http://${to.host}:${to.port}`)
+  t.teardown(() => session.destroy())
+  const bodyOf = async (path: string): Promise<string> => {
+    let body = ''
+    for await (const part of session.request({ ':path': path }).setEncoding('utf8')) body += part
+    return body
+  }
+  const slow = bodyOf('/slow')
+  t.match(await bodyOf('/'), /"httpVersion":"2.0".*"streams":2/)
+  const goaway = once(session, 'goaway')
+  example.child.kill('SIGTERM')
+  const [code, last] = await goaway
+  t.equal(code, 0)
+  if (skipNative === false) t.equal(last, 2 ** 31 - 1, 'the notice refuses nothing')
+  t.equal(await slow, '{"slow":true}')
+  t.match(await example.exited, { code: 0, signal: null })
 })
 
 t.test('examples/systemd/app.ts runs from a shell as well, answers a slow request after SIGTERM, and exits with 0', async t => {
