@@ -13,7 +13,8 @@ export class Session {
   /** `onServed`: a stream has ended well. */
   constructor (session: ServerHttp2Session, onServed = () => {}) {
     this.session = session
-    session.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+    // Before its handler, which may ask.
+    session.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
       this.#streams.set(stream, headers)
       stream.once('close', () => {
         const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
