@@ -58,10 +58,10 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
 
   const settings = resolveOptions(options, process.env)
-  const { log } = app
+  const { log, initialConfig: { http2 = false, https = false } } = app
   const loaded = await loadNative()
   const native = typeof loaded === 'string' ? null : loaded
-  const missing = limits(settings, loaded, process.env)
+  const missing = limits(settings, loaded, { env: process.env, h2c: http2 && !https })
   if (missing !== null) log.warn({}, `fastify-drain: ${missing}`)
   const ignored = whyIgnored(process)
   if (ignored !== null) log.info({}, `listen: ${ignored}`)

@@ -5,9 +5,13 @@ import type { Native } from './os/native.ts'
 
 /**
  * What of these settings cannot be done here, why, and how to get it, in one text; `null`: nothing is missing.
- * `native`: the system calls, or why there are none.
+ * `native`: the system calls, or why there are none; `h2c`: the app speaks HTTP/2 in plain text.
  */
-export function limits ({ keepAlive, reusePort, hardStop }: Settings, native: Native | string, env: NodeJS.ProcessEnv): string | null {
+export function limits (
+  { keepAlive, reusePort, hardStop }: Settings,
+  native: Native | string,
+  { env, h2c = false }: { env: NodeJS.ProcessEnv, h2c?: boolean }
+): string | null {
   const calls = typeof native === 'string' ? null : native
   const missing: string[] = []
 
@@ -20,6 +24,7 @@ export function limits ({ keepAlive, reusePort, hardStop }: Settings, native: Na
   }
   if (calls === null && hardStop === 'reset') missing.push("hardStop 'reset' sends no RST for TLS and for connections whose FIN is on its way")
   if (calls === null && env['NOTIFY_SOCKET'] !== undefined) missing.push('the service manager is not notified (NOTIFY_SOCKET)')
+  if (calls === null && h2c) missing.push('an HTTP/2 session gets no notice of a shutdown, so streams that cross its GOAWAY are refused')
   if (calls === null) missing.push('the report does not know which bytes the peer has not acknowledged')
   if (missing.length === 0) return null
 

@@ -9,8 +9,8 @@ const why = 'koffi cannot be loaded (ERR_MODULE_NOT_FOUND; npm install koffi)'
 const nodeTakesAll = Socket.prototype.setKeepAlive.length >= 4
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
-const said = (options: FastifyDrainOptions, calls: Parameters<typeof limits>[1], env: NodeJS.ProcessEnv = {}) =>
-  limits(resolveOptions(options, {}), calls, env)
+const said = (options: FastifyDrainOptions, calls: Parameters<typeof limits>[1], env: NodeJS.ProcessEnv = {}, h2c = false) =>
+  limits(resolveOptions(options, {}), calls, { env, h2c })
 
 t.test('with system calls on Linux nothing is missing', { skip }, async t => {
   const everything: FastifyDrainOptions = {
@@ -18,6 +18,7 @@ t.test('with system calls on Linux nothing is missing', { skip }, async t => {
   }
   t.equal(said(everything, native, { NOTIFY_SOCKET: '/run/notify' }), null)
   t.equal(said({}, native), null)
+  t.equal(said({}, native, {}, true), null)
 })
 
 t.test('without system calls one text says what is missing, why, and how to get it', async t => {
@@ -29,6 +30,8 @@ t.test('without system calls one text says what is missing, why, and how to get 
     `${why}: hardStop 'reset' sends no RST for TLS and for connections whose FIN is on its way; ${report}`)
   t.equal(said({ keepAlive: false }, why, { NOTIFY_SOCKET: '/run/notify' }),
     `${why}: the service manager is not notified (NOTIFY_SOCKET); ${report}`)
+  t.equal(said({ keepAlive: false }, why, {}, true),
+    `${why}: an HTTP/2 session gets no notice of a shutdown, so streams that cross its GOAWAY are refused; ${report}`)
   t.equal(said({ keepAlive: false, reusePort: true }, why), nodeSharesPorts
     ? `${why}: a listener with reusePort cannot send new connections to the others before it closes, so one that comes at that moment is reset; ${report}`
     : `${why}: reusePort is not set; ${report}`)

@@ -38,5 +38,5 @@ t.test('a Node that can share a port is told to', { skip }, async t => {
 })
 
 t.test('without system calls only the way to leave is missing there', async t => {
-  t.match(limits(settings, 'koffi cannot be loaded', {}), /a listener with reusePort cannot send new connections to the others before it closes/)
+  t.match(limits(settings, 'koffi cannot be loaded', { env: {} }), /a listener with reusePort cannot send new connections to the others before it closes/)
 })
