@@ -203,7 +203,7 @@ export class Connections {
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
     for (const connection of this.#all()) {
       connection.retire(this.#retirement)
-      if (connection.session !== null) this.#announcer.add(connection, this.#retiredAt)
+      if (connection.session?.used === true) this.#announcer.add(connection, this.#retiredAt)
     }
   }
 

@@ -114,6 +114,24 @@ t.test('secure http2: streams are served as long as the lame duck lasts, and cou
   t.equal((await draining).requests.served, 3)
 })
 
+t.test('row 13: h2c: a session that has brought no request yet is told nothing before the end of its grace', async t => {
+  const { app, listen } = await testApp(t, { idleGrace: 300 }, { http2: true } as object)
+  app.get('/', async () => 'hello')
+  const { port } = await listen()
+  const [fresh, used] = [http2.connect(`http://127.0.0.1:${port}`), http2.connect(`http://127.0.0.1:${port}`)]
+  t.teardown(() => { fresh.destroy(); used.destroy() })
+  await once(fresh, 'remoteSettings')
+  await answerOf(used.request({ ':path': '/' }))
+  let told = false
+  fresh.once('goaway', () => { told = true })
+  const draining = app.drain.begin('test')
+  await once(used, 'goaway')
+  t.notOk(told)
+  t.same(await answerOf(fresh.request({ ':path': '/' })), { status: 200, body: 'hello' })
+  await eventually(() => told, 'it was told with its answer')
+  t.match((await draining).connections, { total: 2, cut: 0 })
+})
+
 t.test('secure http2: a client that does not speak HTTP/2 is answered by Node, counted, and does not hold the drain', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0, lingerTimeout: 200 }, { http2: true, https: tlsOptions } as object)
   const to = await listen()

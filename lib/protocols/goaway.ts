@@ -67,7 +67,7 @@ export class Goaway {
     session.session.close = () => this.#refuse()
   }
 
-  /** Sends the shutdown notice. A session that came later gets it with its first answer: it was opened to bring a request. */
+  /** Sends the shutdown notice. One that has brought no request yet gets it with its first answer. */
   announce (): void {
     if (this.#session.session.destroyed || this.#refusing) return
     this.#announced = true

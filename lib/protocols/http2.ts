@@ -8,6 +8,8 @@ export class Session {
   readonly session: ServerHttp2Session
   /** A stream was opened, or has closed. */
   onChange: (change: 'opened' | 'closed') => void = () => {}
+  /** It has had a stream. */
+  used = false
   readonly #streams = new Map<ServerHttp2Stream, IncomingHttpHeaders>()
 
   /** `onServed`: a stream has ended well. */
@@ -15,6 +17,7 @@ export class Session {
     this.session = session
     // Before its handler, which may ask.
     session.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
+      this.used = true
       this.#streams.set(stream, headers)
       stream.once('close', () => {
         const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR

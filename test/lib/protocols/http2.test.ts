@@ -63,10 +63,12 @@ t.test('row 32: a session that breaks is in the state in which it was', async t 
 t.test('the oldest open request is described, without its query', async t => {
   const { client, watched, streams } = await connected(t)
   t.same(watched.describe(), { method: null, route: null })
+  t.notOk(watched.used)
   const requests = [client.request({ ':path': '/a?secret=1', ':method': 'POST' }), client.request({ ':path': '/b' })]
   for (const request of requests) request.resume()
   await eventually(() => streams.length === 2, 'both streams were opened')
   t.equal(watched.open, 2)
+  t.ok(watched.used)
   t.same(watched.describe(), { method: 'POST', route: '/a' })
   for (const stream of streams) stream.end('x')
   requests[0]?.end()
