@@ -6,6 +6,7 @@ import type { Sockets } from './os/sockets.ts'
 import * as http1 from './protocols/http1.ts'
 import { Goaway } from './protocols/goaway.ts'
 import type { Session } from './protocols/http2.ts'
+import { restartReads } from './protocols/reads.ts'
 import type { UpgradeClosers } from './protocols/upgraded.ts'
 import { sayGoingAway, webSocketOn } from './protocols/websocket.ts'
 
@@ -82,6 +83,8 @@ export class Connection {
     this.socket = socket
     this.#handshaking = false
     this.#bytesBefore = socket.bytesRead
+    // Our FIN is out: a request that comes with the end of the handshake could not be answered any more.
+    if (this.#leaving) socket.destroy()
   }
 
   /** HTTP/2 is spoken on it. */
@@ -136,6 +139,7 @@ export class Connection {
     this.#rememberPeer()
     this.#goaway = new Goaway(session, {
       clock,
+      readOn: () => restartReads(this.socket),
       peerCloseTimeout,
       pingTimeout,
       latest,
@@ -182,18 +186,23 @@ export class Connection {
   leaveUpgraded (peerCloseTimeout: number): void {
     const { socket } = this
     if (this.#leaving || socket.destroyed) return
-    this.#leaving = true
     this.#rememberPeer()
-    if (this.#env.closers.close(socket)) return
+    if (this.#env.closers.close(socket) || this.state !== 'upgraded') return
+    this.#leaving = true
     const webSocket = webSocketOn(socket)
     if (webSocket === null) return this.#leaveWhenRead(peerCloseTimeout)
-    sayGoingAway(webSocket)
-    const cancel = this.#env.clock.after(peerCloseTimeout, () => {
+    let cancel = (): void => {}
+    const linger = (): void => {
+      cancel()
+      socket.off('finish', linger)
       // What the peer has sent before it saw the close frame is still read by its owner.
       socket.resume()
       this.#linger(0)
-    })
-    socket.once('close', cancel)
+    }
+    // The library ends the socket as soon as the peer has answered.
+    socket.once('finish', linger)
+    socket.once('close', () => cancel())
+    sayGoingAway(webSocket, socket, () => { cancel = this.#env.clock.after(peerCloseTimeout, linger) })
   }
 
   // A handshake that is not over: its owner reads from the socket as soon as it is.

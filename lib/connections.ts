@@ -223,8 +223,10 @@ export class Connections {
     const step = this.#plan.closeSpread / Math.max(1, this.size)
     let offset = 0
     for (const connection of this.#all()) {
-      if (connection.state === 'upgraded') this.#upgradeCloser.add(connection, clock.now() + offset)
-      else this.#closeWhenIdle(connection, offset)
+      const isUpgraded = connection.state === 'upgraded'
+      // A socket that was taken over after reply.hijack() is still one of HTTP to Node.
+      if (isUpgraded || closers.has(connection.socket)) this.#upgradeCloser.add(connection, clock.now() + offset)
+      if (!isUpgraded) this.#closeWhenIdle(connection, offset)
       offset += step
     }
   }

@@ -41,13 +41,20 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
     server.prependListener('clientError', (_error, socket) => events.broken(socket))
   }
   if (limitsRequests(server)) server.prependListener('request', closeAfterLastRequest)
-  server.prependOnceListener('listening', () => watchUpgrades(server, events))
+  for (const event of ['upgrade', 'connect']) watchUpgrades(server, event, events)
 }
 
 // Only where somebody listens: without a listener Node answers such a request in the ordinary way.
-function watchUpgrades (server: HttpServer, { upgraded }: ServerEvents): void {
-  for (const event of ['upgrade', 'connect']) {
-    if (server.listenerCount(event) === 0) continue
+function watchUpgrades (server: HttpServer, event: string, { upgraded }: ServerEvents): void {
+  if (server.listenerCount(event) > 0) return watch()
+  server.on('newListener', added)
+
+  function added (name: string | symbol): void {
+    if (name === event) watch()
+  }
+
+  function watch (): void {
+    server.off('newListener', added)
     server.prependListener(event, (_request, socket: Socket) => {
       // Node takes its own listener away, and the error of a peer that has vanished would end the process if nobody listened.
       socket.on('error', ignore)

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { WebSocketServer } from 'ws'
-import { deferred, eventually } from './helpers/app.ts'
+import { deferred, eventually, testApp } from './helpers/app.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
 import { greeter, webSocketApp, type Served } from './helpers/websocket-app.ts'
 import { client, handshake, rawWebSocket, servers, type RawWebSocket } from './helpers/websocket.ts'
@@ -175,4 +175,21 @@ t.test('a route with a handler and a wsHandler behind hooks: the WebSocket is to
   plain.halfClose()
   t.same(seen, ['ws', 'http'])
   t.match(await draining, { connections: { total: 2, cut: 0 }, requests: { served: 1 } })
+})
+
+t.test('row 16: a WebSocketServer that was attached when the app listened already is told of the drain like any other', async t => {
+  const served: Served[] = []
+  const { app, listen } = await testApp(t, { idleGrace: 4000, peerCloseTimeout: 8000 })
+  app.get('/plain', async () => 'plain')
+  const to = await listen()
+  new WebSocketServer({ server: app.server }).on('connection', greeter(served))
+  const { until, closed } = await client(t, to)
+  await until('hello')
+  const raw = await rawWebSocket(t, to)
+  await eventually(() => app.drain.connections.new === 1, 'the connection is known')
+  const draining = app.drain.begin('test')
+  t.same(await closed, { ...goingAway, wasClean: true })
+  raw.write(handshake('/'))
+  await endsInPeace(t, raw)
+  t.match((await draining).connections, { total: 2, cut: 0, 'timed-out': 0 })
 })

@@ -77,6 +77,38 @@ for (const [order, register] of [
   })
 }
 
+t.test('@fastify/websocket, registered in two parts of the app: the WebSockets of both are told', async t => {
+  const app = Fastify()
+  await registerDrain(app)
+  const served: Served[] = []
+  for (const path of ['/one', '/other']) {
+    app.register(async child => {
+      await child.register(websocket)
+      child.get(path, { websocket: true }, greeter(served))
+    })
+  }
+  const to = await listen(t, app)
+  const clients = await Promise.all(['/one', '/other'].map(path => client(t, to, { path })))
+  await Promise.all(clients.map(({ until }) => until('hello')))
+  await app.close()
+  t.same(await Promise.all(clients.map(({ closed }) => closed)), [clean, clean])
+})
+
+t.test('row 33: the WebSockets of every address of localhost are told', async t => {
+  const app = Fastify()
+  const served: Served[] = []
+  await registerDrain(app)
+  await registerWebSocket(app, {}, served)
+  t.teardown(() => app.close())
+  await app.listen({ host: 'localhost', port: 0 })
+  const clients = await Promise.all((app.addresses() as AddressInfo[]).map(({ address, port, family }) =>
+    client(t, { host: family === 'IPv6' ? `[${address}]` : address, port })))
+  await Promise.all(clients.map(({ until }) => until('hello')))
+  const { connections } = await app.drain.begin()
+  for (const { closed } of clients) t.same(await closed, clean)
+  t.match(connections, { total: clients.length, cut: 0, 'timed-out': 0 })
+})
+
 t.test('two apps in one process: the WebSockets of both are told', async t => {
   const apps = [await webSocketApp(t), await webSocketApp(t)]
   const clients = await Promise.all(apps.map(({ to }) => client(t, to)))

@@ -62,19 +62,21 @@ t.test('what the client sent before it saw the close frame reaches the handler, 
   await draining
 })
 
-t.test('a large message that is still being compressed comes before the close frame', async t => {
-  const { app, to, served } = await webSocketApp(t, { webSocket: { perMessageDeflate: true } })
-  const { socket, messages, closed, until } = await client(t, to)
-  await until('hello')
-  t.match(socket.extensions, 'permessage-deflate')
-  const large = randomBytes(2_000_000).toString('hex')
-  for (const text of [large, 'last']) served[0]?.socket.send(text)
-  const draining = app.drain.begin('test')
-  t.same(await closed, { ...goingAway, wasClean: true })
-  t.ok(messages[1] === large, 'unharmed')
-  t.same(messages.slice(2), ['last'])
-  t.match((await draining).connections, { total: 1, cut: 0, 'timed-out': 0 })
-})
+for (const peerCloseTimeout of [8000, 1]) {
+  t.test(`a large message that is still being compressed comes before the close frame, with a peerCloseTimeout of ${peerCloseTimeout} ms`, async t => {
+    const { app, to, served } = await webSocketApp(t, { peerCloseTimeout, webSocket: { perMessageDeflate: true } })
+    const { socket, messages, closed, until } = await client(t, to)
+    await until('hello')
+    t.match(socket.extensions, 'permessage-deflate')
+    const large = randomBytes(2_000_000).toString('hex')
+    for (const text of [large, 'last']) served[0]?.socket.send(text)
+    const draining = app.drain.begin('test')
+    t.match(await closed, goingAway)
+    t.ok(messages[1] === large, 'unharmed')
+    t.same(messages.slice(2), ['last'])
+    t.match((await draining).connections, { total: 1, cut: 0, 'timed-out': 0 })
+  })
+}
 
 t.test('who says goodbye when the drain begins is heard before the close frame', async t => {
   const { app, to, served } = await webSocketApp(t)

@@ -11,6 +11,8 @@ const lingerZero = new Uint8Array(new Int32Array([1, 0]).buffer)
 
 // struct tcp_info: eight bytes, then 32-bit numbers; of a listener tcpi_unacked is the length of its accept queue.
 const unackedOffset = 24
+// tcpi_state is its first byte: TCP_CLOSE of include/net/tcp_states.h.
+const stateClosed = 7
 
 export interface KeepAliveOptions {
   /** Silence before the first probe, in ms. */
@@ -52,6 +54,8 @@ export class Sockets {
     if (native === null || fd === null || native.platform.unacknowledged === null || socket.remoteAddress === undefined) return null
     try {
       const queued = native.ioctl(fd, native.platform.unacknowledged)
+      // After the peer's RST nobody will acknowledge anything, but the kernel goes on counting.
+      if (queued > 0 && native.has('TCP_INFO') && native.getOption(fd, 'TCP_INFO', 1).getUint8(0) === stateClosed) return 0
       // A FIN takes a place in the sequence, behind all the rest.
       return socket.writableFinished ? Math.max(0, queued - 1) : queued
     } catch {

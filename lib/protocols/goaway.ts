@@ -9,6 +9,8 @@ export interface GoawayEnv {
    * waits, `null` when it cannot be done on this connection at all.
    */
   writeNow (bytes: Uint8Array): boolean | null
+  /** Lets bytes of the peer, and its FIN, come in again. */
+  readOn (): void
   /** How long the peer may close first when its last stream has ended, in ms. */
   peerCloseTimeout: number
   /** How long a PING may stay unanswered, in ms. */
@@ -155,6 +157,8 @@ export class Goaway {
 
   #letPeerClose (): void {
     this.#cancelWait()
+    // When both sides have said GOAWAY and no stream is open, Node stops reading, and would not see the peer's FIN.
+    this.#env.readOn()
     this.#cancelWait = this.#env.clock.after(this.#env.peerCloseTimeout, () => {
       const { session } = this.#session
       delete (session as Partial<typeof session>).close

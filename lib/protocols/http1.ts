@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { restartReads } from './reads.ts'
 
 /*
  * What Node's HTTP/1.x server knows about a socket, asked only when a drain needs it, and how to take
@@ -16,7 +17,6 @@ interface Parser {
 interface HttpSocket extends Socket {
   parser?: Parser | null
   _httpMessage?: Answer | null
-  _handle?: { reading?: boolean, readStart? (): number, readStop? (): number } | null
 }
 
 interface Answer extends ServerResponse {
@@ -37,6 +37,10 @@ export type AnswerEnd =
 /** Whether the HTTP/1.x server of Node has, or had, this socket. */
 export function isHttp1 (socket: Socket): boolean {
   return 'parser' in socket
+}
+
+function isUpgraded ({ parser }: HttpSocket): boolean {
+  return parser == null
 }
 
 /** The state of a connection that has received at least one byte. */
@@ -75,7 +79,8 @@ function pathOf (url: string | undefined): string | null {
  * answers that are under way; here they go out first.
  */
 export function endAfterAnswers (this: Socket, ...args: unknown[]): Socket {
-  const answer = this.readableEnded && args.length === 0 ? currentAnswer(this) : null
+  // An answer that was there for the handshake of a WebSocket is never finished.
+  const answer = this.readableEnded && args.length === 0 && !isUpgraded(this) ? currentAnswer(this) : null
   if (answer === null || isEventStream(answer)) return Object.getPrototypeOf(this).end.apply(this, args)
   answer.once('finish', () => this.end())
   return this
@@ -177,18 +182,14 @@ function refuseFurtherRequests (socket: Socket): void {
  * start a request nor raise a parse error that Fastify would answer with a 400.
  */
 export function discardInput (socket: Socket): void {
-  const { parser, _handle: handle } = socket as HttpSocket
+  const { parser } = socket as HttpSocket
   parser?.remove?.()
   socket.removeAllListeners('data')
   socket.removeAllListeners('end')
   // The listener is what makes Node's HTTP server unhook its parser from the socket.
   socket.on('data', discard)
   // Backpressure of an unread body stops the reads below the stream, which does not know of it.
-  if (handle?.readStart !== undefined && handle.readStop !== undefined && !socket.readableEnded) {
-    handle.readStop()
-    handle.readStart()
-    handle.reading = true
-  }
+  restartReads(socket)
   socket.resume()
 }
 

@@ -7,6 +7,7 @@ export type UpgradeCloser = () => unknown
 /** What the owners of upgraded sockets want to be called for when a drain closes connections. */
 export class UpgradeClosers {
   readonly #closers = new Map<Duplex, UpgradeCloser>()
+  readonly #called = new WeakSet<Duplex>()
   readonly #onError: (error: unknown) => void
   #closing = false
 
@@ -30,11 +31,16 @@ export class UpgradeClosers {
     for (const socket of this.#closers.keys()) if (!known(socket)) this.close(socket)
   }
 
-  /** Calls the closer of this socket; `false`: there is none. One that fails keeps nothing else from being closed. */
+  has (socket: Duplex): boolean {
+    return this.#closers.has(socket)
+  }
+
+  /** Calls the closer of this socket, once; `false`: there is none, and was none. One that fails keeps nothing else from being closed. */
   close (socket: Duplex): boolean {
     const closer = this.#closers.get(socket)
-    if (closer === undefined) return false
+    if (closer === undefined) return this.#called.has(socket)
     this.#closers.delete(socket)
+    this.#called.add(socket)
     this.#call(closer)
     return true
   }

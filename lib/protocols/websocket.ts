@@ -2,9 +2,10 @@ import type { Socket } from 'node:net'
 
 /** The part of a WebSocket of the package ws that is used. */
 export interface WebSocket {
+  readonly bufferedAmount: number
   close (code: number, reason: string): void
   terminate (): void
-  ping (): void
+  ping (data?: unknown, mask?: boolean, sent?: () => void): void
 }
 
 // RFC 6455 section 7.4.1: "an endpoint is going away, such as a server going down".
@@ -31,7 +32,11 @@ function isWebSocket (value: unknown): value is WebSocket {
   return [close, terminate, ping].every(member => typeof member === 'function')
 }
 
-/** Sends the close frame; the library closes the socket when the peer has sent its own. */
-export function sayGoingAway (webSocket: WebSocket): void {
+/** Sends the close frame; `sent`: the socket has it. The library ends the socket when the peer has sent its own. */
+export function sayGoingAway (webSocket: WebSocket, socket: Socket, sent: () => void): void {
+  // What is still to be compressed comes first, and only the callback of a frame behind it tells when that is over.
+  const isCompressing = webSocket.bufferedAmount > socket.writableLength
+  if (isCompressing) webSocket.ping(undefined, undefined, sent)
   webSocket.close(goingAway, 'service restart')
+  if (!isCompressing) sent()
 }

@@ -109,6 +109,23 @@ t.test('a FIN that waits behind the data is no byte yet', { skip }, async t => {
   t.equal(able.unacknowledged(socket), queued)
 })
 
+t.test('after the RST of the peer there is nothing left for it to acknowledge', { skip }, async t => {
+  // Nobody reads, so that Node does not hear of the RST.
+  const server = createServer({ pauseOnConnect: true })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  t.teardown(() => client.destroy())
+  const [socket] = await once(server, 'connection') as [Socket]
+  t.teardown(() => socket.destroy())
+  const fd = descriptorOf(socket) as number
+  t.throws(() => { for (;;) native.send(fd, Buffer.alloc(65536), native.platform.dontWait) }, /EAGAIN/)
+  t.ok(able.unacknowledged(socket) as number > 0)
+  client.resetAndDestroy()
+  await eventually(() => able.unacknowledged(socket) === 0, 'nobody is left to acknowledge anything')
+  t.ok(native.ioctl(fd, 0x5411) > 0, 'the kernel goes on counting')
+})
+
 t.test('what a peer on a Unix socket has not read is unknown', { skip }, async t => {
   const folder = mkdtempSync(join(tmpdir(), 'fastify-drain-'))
   t.teardown(() => rmSync(folder, { recursive: true }))

@@ -29,6 +29,7 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     peerCloseTimeout: 250,
     pingTimeout: 5000,
     latest,
+    readOn () {},
     writeNow (bytes) {
       say('notice')
       state.bytes = Buffer.from(bytes)

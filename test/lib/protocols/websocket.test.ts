@@ -23,7 +23,9 @@ t.test('the WebSocket of the package ws is found on its socket, and its peer is 
   const found = webSocketOn(sockets[0]!)
   t.equal(found, ours)
   const closed = once(client, 'close')
-  sayGoingAway(found!)
+  let sent = 0
+  sayGoingAway(found!, sockets[0]!, () => { sent++ })
+  t.equal(sent, 1, 'nothing has to be waited for')
   const [code, reason] = await closed
   t.equal(code, 1001)
   t.equal(String(reason), 'service restart')
