@@ -1,0 +1,6 @@
+// By its path: bench/ is a package of its own, from where the name does not resolve.
+import drain from '../../../dist/esm/index.js'
+
+export function install (app, { closeSpread }) {
+  app.register(drain, { closeSpread })
+}
