@@ -187,7 +187,7 @@ export class Connection {
     const { socket } = this
     if (this.#leaving || socket.destroyed) return
     this.#rememberPeer()
-    if (this.#env.closers.close(socket) || this.state !== 'upgraded') return
+    if (this.#env.closers.close(socket)) return
     this.#leaving = true
     const webSocket = webSocketOn(socket)
     if (webSocket === null) return this.#leaveWhenRead(peerCloseTimeout)

@@ -46,6 +46,7 @@ export function lingeringClose (
   let cancelTotal = () => {}
   let cancelLook = () => {}
   let left = 0
+  let read = 0
   let isSlow = false
 
   socket.setTimeout(0)
@@ -79,13 +80,26 @@ export function lingeringClose (
 
   function flushed (): void {
     left = unacknowledged() ?? 0
-    socket.on('timeout', limitReached)
+    socket.on('data', heard)
+    socket.on('timeout', silent)
     discard()
   }
 
   function discard (): void {
     cancelTotal()
     cancelTotal = clock.after(times.lingerTime, limitReached)
+    heard()
+    socket.setTimeout(times.lingerTimeout)
+  }
+
+  function heard (): void {
+    read = socket.bytesRead
+  }
+
+  // An HTTP/2 session reads below its socket, whose timer does not hear of it.
+  function silent (): void {
+    if (socket.bytesRead === read) return limitReached()
+    heard()
     socket.setTimeout(times.lingerTimeout)
   }
 

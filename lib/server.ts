@@ -77,7 +77,7 @@ export function watchRequests (server: HttpServer, retire: (request: IncomingMes
 
 // An HTTP/2 server speaks HTTP/1.x too where allowHTTP1 is set, and then has these settings.
 function isHttp1 (server: HttpServer): boolean {
-  return 'keepAliveTimeout' in server
+  return 'headersTimeout' in server
 }
 
 function limitsRequests ({ maxRequestsPerSocket: limit }: HttpServer): boolean {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { once } from 'node:events'
 import { connect } from 'node:http2'
 import type { FastifyServerOptions } from 'fastify'
-import { testApp } from './helpers/app.ts'
+import { deferred, testApp } from './helpers/app.ts'
 import { tlsOptions } from './helpers/tls.ts'
 
 const servers = {
@@ -23,3 +23,32 @@ for (const [name, { server, scheme }] of Object.entries(servers)) {
     t.match(report.connections, { total: 1, 'peer-closed': 1, cut: 0 })
   })
 }
+
+t.test('h2c: a client that has said GOAWAY, and waits for its last answer, is not told of a later last stream', async t => {
+  const { app, listen } = await testApp(t, { idleGrace: 0 }, { http2: true } as FastifyServerOptions)
+  const called = deferred()
+  const finish = deferred()
+  app.get('/', async () => {
+    called.resolve()
+    await finish.promise
+    return 'served'
+  })
+  const { port } = await listen()
+  const session = connect(`http://127.0.0.1:${port}`)
+  const errors: unknown[] = []
+  session.on('error', error => errors.push(error))
+  const [own] = await Promise.all([once(app.server, 'session'), once(session, 'connect')])
+  const stream = session.request({ ':path': '/' })
+  stream.on('error', error => errors.push(error))
+  await called.promise
+  session.close()
+  await once(own[0], 'goaway')
+
+  const drained = app.drain.begin()
+  session.ping(() => finish.resolve())
+  let body = ''
+  for await (const chunk of stream) body += chunk
+  t.equal(body, 'served')
+  t.same(errors, [])
+  await drained
+})

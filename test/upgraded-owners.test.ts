@@ -137,3 +137,23 @@ t.test('a tunnel through a stream of HTTP/2 goes on until its closer ends it', a
   t.equal(calls, 1)
   t.match((await draining).connections, { total: 1, ...polite })
 })
+
+t.test('row 16: a socket that is taken over during the drain is told at once', async t => {
+  const { app, listen } = await testApp(t, { idleGrace: 4000 })
+  app.get('/raw', (request, reply) => {
+    reply.hijack()
+    const { socket } = request.raw
+    socket.write('HTTP/1.1 200 OK\r\n\r\nwords of its own ')
+    app.drain.onUpgradeClose(socket, () => socket.end('bye'))
+  })
+  const client = await rawClient(t, await listen())
+  await eventually(() => app.drain.connections.new === 1, 'the connection is known')
+  const draining = app.drain.begin('test')
+  await eventually(() => app.drain.phase === 'draining' && !app.server.listening, 'the listener is closed')
+  client.write(request('/raw'))
+  await client.until(/words of its own bye$/)
+  await client.fin()
+  client.halfClose()
+  t.equal(await client.closed(), null)
+  t.match((await draining).connections, { total: 1, ...polite })
+})

@@ -71,7 +71,9 @@ export class Goaway {
 
   /** Sends the shutdown notice. One that has brought no request yet gets it with its first answer. */
   announce (): void {
-    if (this.#session.session.destroyed || this.#refusing) return
+    const { session } = this.#session
+    // Whoever closed it before the drain began has named the last stream: no GOAWAY may name a later one.
+    if (session.destroyed || session.closed || this.#refusing) return
     this.#announced = true
     const written = this.#env.writeNow(shutdownNotice)
     if (written === true) {
@@ -163,6 +165,17 @@ export class Goaway {
       const { session } = this.#session
       delete (session as Partial<typeof session>).close
       session.close()
+      this.#destroyWhenSent(firstLook)
+    })
+  }
+
+  // Node may miss that the last frame of a session it closes was sent, and would keep the socket open for ever.
+  #destroyWhenSent (wait: number): void {
+    const { session } = this.#session
+    if (session.destroyed) return
+    this.#cancelWait = this.#env.clock.after(wait, () => {
+      if (session.state.outboundQueueSize === 0) session.destroy()
+      else this.#destroyWhenSent(Math.min(2 * wait, longestLook))
     })
   }
 

@@ -48,7 +48,7 @@ export async function webSocketApp (
 ): Promise<WebSocketApp> {
   const served: Served[] = []
   // Handshakes may take their time on a busy machine; tests that wait for the end of it say how long it is.
-  const test = await testApp(t, { idleGrace: 100, peerCloseTimeout: 8000, lingerTimeout: 8000, lingerTime: 8000, ...options }, server)
+  const test = await testApp(t, { idleGrace: 100, peerCloseTimeout: 8000, lingerTimeout: 8000, lingerTime: 8000, hardStopAfter: 25_000, ...options }, server)
   await test.app.register(websocket, { options: webSocket })
   await prepare(test.app)
   test.app.get('/', { websocket: true }, greeter(served))
