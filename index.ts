@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Duplex } from 'node:stream'
 import { systemClock } from './lib/clock.ts'
@@ -18,8 +18,10 @@ import { sendDatagram } from './lib/os/unix.ts'
 import { inWords, type Log } from './lib/progress.ts'
 import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
 import type { DrainPhase, DrainReport } from './lib/report.ts'
+import { resolveRouteOptions, type RouteDrainOptions } from './lib/route-options.ts'
 import { ServiceManager } from './lib/service-manager.ts'
 import { stopOnSignals } from './lib/signals.ts'
+import { Streams } from './lib/streams.ts'
 
 /** What the plugin adds to the app, as `app.drain`. */
 export interface FastifyDrain {
@@ -47,6 +49,19 @@ export interface FastifyDrain {
 declare module 'fastify' {
   interface FastifyInstance {
     drain: FastifyDrain
+  }
+
+  interface FastifyRequest {
+    /**
+     * Aborts when the long answers of this route shall end: as soon as a drain begins (it is `app.drain.signal` then), or
+     * when `config.drain.endStreams` of the route says.
+     */
+    readonly drainSignal: AbortSignal
+  }
+
+  interface FastifyContextConfig {
+    /** What a drain does with the long answers of this route. Without it the plugin ends none. */
+    drain?: RouteDrainOptions
   }
 }
 
@@ -80,11 +95,19 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     listenSettled: () => listen.settled(),
     closeApp: () => app.close()
   })
+  const streams = new Streams({
+    clock: systemClock,
+    closeSpread: settings.closeSpread,
+    signalAt: moment => drain.moments.signalAt(moment),
+    random: Math.random
+  })
   const serviceManager = serviceManagerOf(process.env, native, log)
   let leaveSignals = () => {}
   let stopsOnSignals = false
 
   app.decorate('drain', decorator(drain))
+  app.decorateRequest('drainSignal', { getter () { return streams.signalOf(this.raw) } })
+  app.addHook('onRoute', route => watchStreams(route, streams))
   drain.connections.adopt(app.server)
   watchListen(app.server, (server, options) => {
     if (drain.phase !== 'serving') return refuseListen(server, options, new errors.Closing())
@@ -112,6 +135,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   app.addHook('onClose', async () => {
     // An app that is closed before it is ready has had no drain yet.
     await drain.drained('app.close()')
+    streams.close()
     serviceManager?.stopped()
     leaveSignals()
   })
@@ -140,6 +164,18 @@ function decorator (drain: Drain): FastifyDrain {
   }
 }
 
+// A route that says nothing gets no hook, and its requests cost nothing.
+function watchStreams (route: RouteOptions, streams: Streams): void {
+  const settings = resolveRouteOptions(route)
+  if (settings === null) return
+  const watch = streams.watcher(settings)
+  const first: onRequestHookHandler = (request, reply, done) => {
+    watch(request.raw, reply.raw)
+    done()
+  }
+  route.onRequest = [first, ...[route.onRequest ?? []].flat()]
+}
+
 // Only the root instance has its server as its own: encapsulated ones inherit it.
 function isRoot (app: FastifyInstance): boolean {
   return Object.hasOwn(app, 'server')
@@ -159,3 +195,4 @@ export type { FastifyDrainOptions, DrainSignal, KeepAlive } from './lib/options.
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
 export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
 export type { ConnectionCounts } from './lib/connections.ts'
+export type { RouteDrainOptions } from './lib/route-options.ts'

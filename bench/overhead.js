@@ -1,5 +1,6 @@
 import { availableParallelism, loadavg } from 'node:os'
 
+import { protocols } from './lib/app.js'
 import { measurePair } from './lib/cpu-pair.js'
 import { readFlags } from './lib/flags.js'
 import { measureHeap } from './lib/heap-per-connection.js'
@@ -10,6 +11,7 @@ import { bootstrapMedian, median, quantile } from './lib/stats.js'
 
 await run(async () => {
   const flags = readFlags('What the plugin costs while nothing is being shut down: server CPU per request and heap per idle connection.', {
+    server: { type: 'names', allowed: protocols, default: ['http'], what: 'protocols, one after the other' },
     pairs: { type: 'number', min: 1, max: 1000, default: 40, what: 'pairs of server processes, without and with the plugin' },
     requests: { type: 'number', min: 2, max: 1_000_000, default: 30_000, what: 'measured requests to each server of a pair' },
     rounds: { type: 'number', min: 0, max: 100, default: 5, what: 'rounds of the heap measurement' },
@@ -23,9 +25,14 @@ await run(async () => {
   warnIfBusy()
   const load = startLoadProcess()
   try {
-    const cpu = await measureCpu(variants, flags, load)
-    const heap = await measureHeaps(variants, flags, load)
-    await writeResults({ flags, variants, cpu, heap })
+    const results = []
+    for (const protocol of flags.server) {
+      if (flags.server.length > 1) console.log(`${results.length > 0 ? '\n' : ''}${protocol}`)
+      const cpu = await measureCpu(variants, { ...flags, protocol, load })
+      const heap = await measureHeaps(variants, { ...flags, protocol, load })
+      results.push({ protocol, cpu, heap })
+    }
+    await writeResults({ flags, variants, results })
   } finally {
     load.end()
   }
@@ -39,11 +46,11 @@ function warnIfBusy () {
   }
 }
 
-async function measureCpu ([without, withPlugin], { pairs, requests }, load) {
+async function measureCpu ([without, withPlugin], { pairs, requests, protocol, load }) {
   console.log(`Server CPU per request, ${requests} requests to each server of a pair: ${without}, ${withPlugin}`)
   const results = []
   for (let i = 0; i < pairs; i++) {
-    const result = await measureOne(without, withPlugin, requests, load, i % 2 === 1)
+    const result = await measureOne(without, withPlugin, { requests, protocol, load }, i % 2 === 1)
     results.push(result)
     console.log(`[${i + 1}/${pairs}] ${result.bare.toFixed(2)} us, ${result.plugin.toFixed(2)} us, ${percent(result.ratio)}`)
   }
@@ -63,23 +70,23 @@ async function measureCpu ([without, withPlugin], { pairs, requests }, load) {
 }
 
 // In every other pair the plugin's server is the first.
-async function measureOne (without, withPlugin, requests, load, swapped) {
-  const { first, second, ratio } = await measurePair(swapped ? [withPlugin, without] : [without, withPlugin], requests, load)
+async function measureOne (without, withPlugin, options, swapped) {
+  const { first, second, ratio } = await measurePair(swapped ? [withPlugin, without] : [without, withPlugin], options)
   return swapped ? { bare: second, plugin: first, ratio: 1 / ratio } : { bare: first, plugin: second, ratio }
 }
 
-async function measureHeaps ([without, withPlugin], { rounds, connections }, load) {
+async function measureHeaps ([without, withPlugin], { rounds, ...options }) {
   if (rounds === 0) return null
   const results = []
   for (let i = 0; i < rounds; i++) {
-    const bare = await measureHeap(without, connections, load)
-    const plugin = await measureHeap(withPlugin, connections, load)
+    const bare = await measureHeap(without, options)
+    const plugin = await measureHeap(withPlugin, options)
     results.push({ bare, plugin, difference: plugin - bare })
     console.log(`[${i + 1}/${rounds}] heap per idle connection: ${bare.toFixed(0)} bytes, ${plugin.toFixed(0)} bytes`)
   }
 
   const difference = median(results.map(result => result.difference))
-  console.log(`\nHeap per idle connection, ${connections} connections: ${median(results.map(result => result.bare)).toFixed(0)} bytes without, ` +
+  console.log(`\nHeap per idle connection, ${options.connections} connections: ${median(results.map(result => result.bare)).toFixed(0)} bytes without, ` +
     `${median(results.map(result => result.plugin)).toFixed(0)} bytes with; median of the differences ${difference.toFixed(0)} bytes`)
   return { difference, rounds: results }
 }

@@ -1,10 +1,9 @@
-import { setMaxListeners } from 'node:events'
 import type { Duplex } from 'node:stream'
 import type { Clock } from './clock.ts'
 import type { Connection } from './connection.ts'
 import { Connections, type RetirementPlan } from './connections.ts'
-import { errors } from './errors.ts'
 import type { LeaveListener } from './listen/leave-listener.ts'
+import { Moments } from './moments.ts'
 import type { Settings } from './options.ts'
 import type { Sockets } from './os/sockets.ts'
 import { Progress, type Log } from './progress.ts'
@@ -46,6 +45,7 @@ function once (): { promise: Promise<void>, happen: () => void } {
 /** Takes an app from serving to closed, once, under one deadline. */
 export class Drain {
   readonly connections: Connections
+  readonly moments = new Moments()
   readonly #settings: Settings
   readonly #clock: Clock
   readonly #listenSettled: () => Promise<void>
@@ -53,7 +53,6 @@ export class Drain {
   readonly #ledger: Ledger
   readonly #progress: Progress
   readonly #closers: UpgradeClosers
-  readonly #controller = new AbortController()
   #phase: DrainPhase = 'serving'
   #reason = ''
   #report: DrainReport | null = null
@@ -68,8 +67,6 @@ export class Drain {
     this.#clock = clock
     this.#listenSettled = listenSettled
     this.#closeApp = closeApp
-    // Every long answer listens to it; their number is no leak.
-    setMaxListeners(0, this.signal)
     this.#ledger = new Ledger(clock)
     this.#progress = new Progress(log, clock)
     this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
@@ -82,7 +79,7 @@ export class Drain {
   }
 
   get phase (): DrainPhase { return this.#phase }
-  get signal (): AbortSignal { return this.#controller.signal }
+  get signal (): AbortSignal { return this.moments.signalAt('begin') }
   get report (): DrainReport | null { return this.#report }
   get lostPeers (): number { return this.#ledger.lostPeers }
 
@@ -92,7 +89,7 @@ export class Drain {
       this.#drained = this.#drain(reason)
       this.#closed = this.#close(this.#drained)
       // Last, because whoever listens may call begin() again.
-      this.#controller.abort(new errors.Draining(reason))
+      this.moments.reached('begin', reason)
     }
     return this.#closed
   }
@@ -119,6 +116,7 @@ export class Drain {
 
     if (!this.#isHardStopped) {
       this.#enter('draining')
+      this.moments.reached('draining', reason)
       await this.#orHardStop(connections.close().then(() => connections.empty()))
     }
 
@@ -165,6 +163,7 @@ export class Drain {
   hardStop (): void {
     if (this.#isHardStopped || this.#phase === 'closed') return
     this.#isHardStopped = true
+    this.moments.reached('deadline', this.#reason)
     if (this.connections.size > 0) this.#enter('aborting')
     this.connections.cut(this.#settings.hardStop, connection => this.#ledger.straggler(connection, 'cut'))
     this.#hardStopped.happen()

@@ -102,7 +102,7 @@ export type DrainSignal =
 /** The options after validation, with every default filled in. */
 export type Settings = Required<Omit<FastifyDrainOptions, 'keepAlive'>> & { keepAlive: KeepAliveOptions | false }
 
-interface Rule {
+export interface Rule {
   schema: SchemaObject
   allowed: string
   default: unknown
@@ -198,7 +198,7 @@ const fastifyOwn = ['prefix', 'logLevel', 'logSerializers']
 
 const ajv = new Ajv()
 
-interface Checked {
+export interface Checked {
   name: string
   rule: Rule
   valid: (value: unknown) => boolean
@@ -207,7 +207,7 @@ interface Checked {
 
 const checks = compile(rules)
 
-function compile (rules: Record<string, Rule>): Checked[] {
+export function compile (rules: Record<string, Rule>): Checked[] {
   return Object.entries(rules).map(([name, rule]) => ({
     name, rule, valid: ajv.compile(rule.schema), members: compile(rule.members ?? {})
   }))
@@ -226,8 +226,11 @@ export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessE
   return resolved
 }
 
-/** `path`: of the object that these are the members of, with a dot behind it. */
-function resolve (given: object, checks: Checked[], path = ''): Record<string, unknown> {
+/**
+ * `path`: of the object that these are the members of, with a dot behind it.
+ * @throws FST_DRAIN_UNKNOWN_OPTION, FST_DRAIN_INVALID_OPTION
+ */
+export function resolve (given: object, checks: Checked[], path = ''): Record<string, unknown> {
   refuseUnknown(given, checks.map(({ name }) => name), path)
   // Nor shall a polluted prototype be read through what is left out.
   const settings: Record<string, unknown> = Object.create(null)

@@ -8,6 +8,7 @@
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { lastRun, print } from './matrix.js'
 import { tapLines } from './tap-lines.js'
 import {
   build, environmentOf, install, installSystemTools, needsBuild, needsInstall, nodeLine, nodeVersions, root, run, runTool
@@ -63,6 +64,13 @@ async function runSuites (lines) {
     usable.push({ major: COVERAGE_LINE, path: process.execPath })
   }
   for (const line of usable) await runSuite(line)
+  if (!values.only) showMatrix(usable)
+}
+
+/** What was tried, failure mode by failure mode; a cell that nobody has tried is a failure. */
+function showMatrix (lines) {
+  console.log('\nFailure modes on each server, and the Node lines on which they are as they must be')
+  for (const problem of print(lastRun(lines.map(({ major }) => major)))) complain(problem, true)
 }
 
 async function runSuite ({ major, path }) {

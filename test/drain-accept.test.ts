@@ -7,7 +7,7 @@ import { answers, rawClient, request, type RawClient } from './helpers/raw-clien
 
 const times = { idleGrace: 100, peerCloseTimeout: 100, lingerTimeout: 2000 }
 
-t.test('row 19: connections that come while the listener closes are accepted, served and drained', async t => {
+t.test('row 19: http: connections that come while the listener closes are accepted, served and drained', async t => {
   // Fewer than Node's backlog of 511, and many more than the event loop accepts in a turn.
   const count = 300
   // The phase is told before the listener closes, and clients connect before the event loop turns.
@@ -42,7 +42,7 @@ t.test('row 19: connections that come while the listener closes are accepted, se
   await t.rejects(once(connect(to), 'connect'), { code: 'ECONNREFUSED' })
 })
 
-t.test('row 19: a connection that comes while the listener closes has the grace, and then gets a FIN', async t => {
+t.test('row 19: http: a connection that comes while the listener closes has the grace, and then gets a FIN', async t => {
   const connecting = deferred<Promise<RawClient>>()
   const { app, listen } = await testApp(t, times, {
     logger: {
@@ -61,7 +61,7 @@ t.test('row 19: a connection that comes while the listener closes has the grace,
   t.same(outcomes(await closing), { 'half-closed': 1 })
 })
 
-t.test('row 19: while each connection brings another one, the listener goes on accepting', async t => {
+t.test('row 19: http: while each connection brings another one, the listener goes on accepting', async t => {
   const { app, listen } = await testApp(t, times)
   const to = await listen()
   const count = 60

@@ -85,7 +85,7 @@ const ways: Way[] = [
 ]
 
 for (const { name, route, bytes = request('/'), client: act } of ways) {
-  t.test(`row 32: after ${name} no connection is counted`, async t => {
+  t.test(`row 32: http: after ${name} no connection is counted`, async t => {
     const { app, listen } = await testApp(t, { idleGrace: 50 })
     const goOn = deferred()
     route(app, goOn.promise)
@@ -100,7 +100,7 @@ for (const { name, route, bytes = request('/'), client: act } of ways) {
     t.ok(duration < 5000, 'long before the deadline')
   })
 
-  t.test(`row 32: after ${name} a drain that has begun ends by itself`, async t => {
+  t.test(`row 32: http: after ${name} a drain that has begun ends by itself`, async t => {
     const { app, listen } = await testApp(t, { idleGrace: 50, peerCloseTimeout: 50, lingerTimeout: 200, hardStopAfter: 20_000 })
     const goOn = deferred()
     route(app, goOn.promise)

@@ -3,7 +3,7 @@ import { accepted, testApp } from './helpers/app.ts'
 import { outcomes } from './helpers/drain-slow.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
 
-t.test('row 8: an idle client that never closes after our FIN is closed at lingerTimeout, and named', async t => {
+t.test('row 8: http: an idle client that never closes after our FIN is closed at lingerTimeout, and named', async t => {
   const { app, listen, logged } = await testApp(t, { idleGrace: 50, lingerTimeout: 200, lingerTime: 8000 })
   app.get('/', async () => 'hello')
   const client = await rawClient(t, await listen())
@@ -23,7 +23,7 @@ t.test('row 8: an idle client that never closes after our FIN is closed at linge
   t.ok(logged.some(line => line.includes(`127.0.0.1:${localPort}`) && line.includes('timed-out')), 'the summary names it')
 })
 
-t.test('row 8: a client that never sent a byte and never closes is closed at lingerTimeout', async t => {
+t.test('row 8: http: a client that never sent a byte and never closes is closed at lingerTimeout', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, lingerTimeout: 100, lingerTime: 8000 })
   const to = await listen()
   const [client] = await Promise.all([rawClient(t, to), accepted(app)])
@@ -35,7 +35,7 @@ t.test('row 8: a client that never sent a byte and never closes is closed at lin
   t.ok(report.duration < 8000)
 })
 
-t.test('row 8: a client that reads Connection: close and never closes is closed at lingerTimeout', async t => {
+t.test('row 8: http: a client that reads Connection: close and never closes is closed at lingerTimeout', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 5000, peerCloseTimeout: 50, lingerTimeout: 100, lingerTime: 8000 })
   app.get('/', async () => 'hello')
   const client = await rawClient(t, await listen())
@@ -51,7 +51,7 @@ t.test('row 8: a client that reads Connection: close and never closes is closed 
   t.ok(report.duration < 5000, 'neither idleGrace nor lingerTime is waited for')
 })
 
-t.test('row 9: a client that trickles bytes while we linger is closed at lingerTime', async t => {
+t.test('row 9: http: a client that trickles bytes while we linger is closed at lingerTime', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, lingerTimeout: 300, lingerTime: 700 })
   app.get('/', async () => 'hello')
   const client = await rawClient(t, await listen())
@@ -70,7 +70,7 @@ t.test('row 9: a client that trickles bytes while we linger is closed at lingerT
   t.match(report.stragglers, [{ state: 'lingering', outcome: 'timed-out' }])
 })
 
-t.test('row 9: nothing that trickles in while we linger is answered', async t => {
+t.test('row 9: http: nothing that trickles in while we linger is answered', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, lingerTimeout: 1000 })
   let handled = 0
   app.get('/', async () => { handled++; return 'hello' })

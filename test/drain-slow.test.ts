@@ -8,7 +8,7 @@ import { answers, rawClient, request } from './helpers/raw-client.ts'
 const size = 24 * 1024 * 1024
 const mebibyte = 1024 * 1024
 
-t.test('row 6: a slow reader gets the whole answer, for as long as it reads', async t => {
+t.test('row 6: http: a slow reader gets the whole answer, for as long as it reads', async t => {
   const times = { idleGrace: 0, peerCloseTimeout: 20, lingerTimeout: 100, lingerTime: 150 }
   const { app, listen } = await testApp(t, { ...times, hardStopAfter: 30_000 })
   app.get('/large', async (_request, reply) => {
@@ -34,7 +34,7 @@ t.test('row 6: a slow reader gets the whole answer, for as long as it reads', as
   t.equal((await closing).connections.cut, 0)
 })
 
-t.test('row 6: a reader that stops is cut at the deadline, and not before', async t => {
+t.test('row 6: http: a reader that stops is cut at the deadline, and not before', async t => {
   const { app, listen } = await testApp(t, {
     idleGrace: 0, peerCloseTimeout: 10, lingerTimeout: 20, lingerTime: 50, hardStopAfter: 700
   })
@@ -50,7 +50,7 @@ t.test('row 6: a reader that stops is cut at the deadline, and not before', asyn
   t.match(report.stragglers, [{ method: 'GET', route: '/large', state: 'active', outcome: 'cut' }])
 })
 
-t.test('row 21: an upload that backpressure has stopped is read to its end after an early answer', async t => {
+t.test('row 21: http: an upload that backpressure has stopped is read to its end after an early answer', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0, peerCloseTimeout: 100, lingerTimeout: 5000 })
   const answerNow = deferred()
   app.addContentTypeParser('application/octet-stream', (_request, _payload, done) => { done(null) })
@@ -80,7 +80,7 @@ t.test('row 21: an upload that backpressure has stopped is read to its end after
   t.equal((await closing).connections['timed-out'], 0)
 })
 
-t.test('row 22: a chunked upload in flight completes before the deadline', async t => {
+t.test('row 22: http: a chunked upload in flight completes before the deadline', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0, peerCloseTimeout: 20, lingerTimeout: 50, lingerTime: 50 })
   app.addContentTypeParser('text/plain', (_request, payload, done) => { done(null, payload) })
   app.post('/upload', async request => await readAll(request.body as never))
@@ -104,7 +104,7 @@ t.test('row 22: a chunked upload in flight completes before the deadline', async
   t.equal((await closing).connections.cut, 0)
 })
 
-t.test('row 22: a chunked upload that is cut at the deadline looks truncated to its handler', async t => {
+t.test('row 22: http: a chunked upload that is cut at the deadline looks truncated to its handler', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0, hardStopAfter: 300 })
   const seen = deferred<{ bytes: number, end: string }>()
   app.addContentTypeParser('text/plain', (_request, payload, done) => { done(null, payload) })

@@ -21,7 +21,7 @@ function events (app: FastifyInstance, { obeys }: { obeys: boolean }): void {
   })
 }
 
-t.test('row 17: an event stream that listens to drain.signal ends at once, whole, and then the drain does', async t => {
+t.test('row 17: http: an event stream that listens to drain.signal ends at once, whole, and then the drain does', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, peerCloseTimeout: 50 })
   events(app, { obeys: true })
   const client = await rawClient(t, await listen())
@@ -41,7 +41,7 @@ t.test('row 17: an event stream that listens to drain.signal ends at once, whole
   t.equal(report.requests.served, 1)
 })
 
-t.test('row 17: drain.signal says why', async t => {
+t.test('row 17: http: drain.signal says why', async t => {
   const { app } = await testApp(t)
   await app.ready()
   t.equal(app.drain.signal.aborted, false)
@@ -51,7 +51,7 @@ t.test('row 17: drain.signal says why', async t => {
   await closing
 })
 
-t.test('row 17: a stream that does not listen is cut at the deadline, and named', async t => {
+t.test('row 17: http: a stream that does not listen is cut at the deadline, and named', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, hardStopAfter: 500 })
   events(app, { obeys: false })
   const client = await rawClient(t, await listen())
@@ -67,7 +67,7 @@ t.test('row 17: a stream that does not listen is cut at the deadline, and named'
   t.match(report.stragglers, [{ method: 'GET', route: '/events', state: 'active', outcome: 'cut' }])
 })
 
-t.test('row 28: a long request that arrives late on an idle connection is answered', async t => {
+t.test('row 28: http: a long request that arrives late on an idle connection is answered', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 300, peerCloseTimeout: 50 })
   app.get('/', async () => 'hello')
   app.get('/long', async () => {
@@ -93,7 +93,7 @@ t.test('row 28: a long request that arrives late on an idle connection is answer
   t.ok(report.duration > 900)
 })
 
-t.test('row 28: a request that takes longer than what is left of the budget is cut at the deadline', async t => {
+t.test('row 28: http: a request that takes longer than what is left of the budget is cut at the deadline', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 300, hardStopAfter: 700 })
   app.get('/', async () => 'hello')
   app.get('/endless', () => new Promise(() => {}))

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises'
 import http2 from 'node:http2'
 import { loadNative } from '../lib/os/native.ts'
 import { startProcess, type StartedProcess } from './helpers/process.ts'
-import { rawClient, request } from './helpers/raw-client.ts'
+import { answers, rawClient, request } from './helpers/raw-client.ts'
 import { skip as skipNative } from './helpers/unit-native.ts'
 
 /** Starts an example on a free port. */
@@ -115,4 +115,25 @@ t.test('examples/reuse-port.ts restarts both of its processes under load, and lo
   t.same(example.lines.filter(line => line.startsWith('{')), [], 'none has logged a warning')
   t.same(example.lines.flatMap(line => / left with (.*?),/.exec(line)?.[1] ?? []), ['0', '0'], 'both have drained')
   t.equal(example.lines.filter(line => /^process \d+ answered [1-9]/.test(line)).length, 4, 'all four took part')
+})
+
+t.test('examples/sse.ts ends its streams with retry, goes on where a client was, and exits with 0', async t => {
+  const { example, to } = await start(t, 'sse.ts')
+  const first = await rawClient(t, to)
+  first.write(request('/events'))
+  await first.until(/id: 2\n/)
+  const second = await rawClient(t, to)
+  second.write(request('/events', { headers: { 'last-event-id': '1' } }))
+  await second.until(/id: 2\n/)
+  t.notMatch(second.received, 'id: 1\n')
+
+  example.child.kill('SIGTERM')
+  for (const client of [first, second]) {
+    await client.fin()
+    client.halfClose()
+    const [answer] = answers(client.received)
+    const ms = Number(/\n\nretry: (\d+)\n\n$/.exec(answer?.body ?? '')?.[1])
+    t.ok(ms >= 500 && ms <= 2000, `${ms}`)
+  }
+  t.match(await example.exited, { code: 0, signal: null })
 })

@@ -12,7 +12,7 @@ const finals = [
 ]
 
 for (const { what, method, path, expected } of finals) {
-  t.test(`row 23: an answer without a body (${what}) says close, and nothing follows its head but FIN`, async t => {
+  t.test(`row 23: http: an answer without a body (${what}) says close, and nothing follows its head but FIN`, async t => {
     const { app, listen } = await testApp(t)
     app.get('/', async () => 'hello')
     app.get('/204', async (_request, reply) => reply.code(204).send())
@@ -31,7 +31,7 @@ for (const { what, method, path, expected } of finals) {
   })
 }
 
-t.test('row 23: interim answers (1xx) do not say close, the final one does', async t => {
+t.test('row 23: http: interim answers (1xx) do not say close, the final one does', async t => {
   const { app, listen } = await testApp(t)
   app.post('/', async (_request, reply) => {
     reply.raw.writeProcessing()
@@ -70,7 +70,7 @@ async function streamedTo (t: Parameters<typeof testApp>[0], when: string, bytes
 for (const when of ['in steady state', 'when the drain begins in the middle', 'during the drain']) {
   for (const keepAlive of ['', 'Connection: keep-alive\r\n']) {
     const who = `an HTTP/1.0 client ${keepAlive === '' ? 'without' : 'with'} keep-alive`
-    t.test(`row 24: the body without a length of ${who} is ended by FIN at once, never by RST, ${when}`, async t => {
+    t.test(`row 24: http: the body without a length of ${who} is ended by FIN at once, never by RST, ${when}`, async t => {
       const began = performance.now()
       const client = await streamedTo(t, when, `GET / HTTP/1.0\r\n${keepAlive}\r\n`)
       await client.fin()
@@ -87,7 +87,7 @@ for (const when of ['in steady state', 'when the drain begins in the middle', 'd
 
 for (const keepAlive of ['', 'Connection: keep-alive\r\n']) {
   const who = `an HTTP/1.0 client ${keepAlive === '' ? 'without' : 'with'} keep-alive`
-  t.test(`row 24: ${who} is told to close, and gets FIN, never RST`, async t => {
+  t.test(`row 24: http: ${who} is told to close, and gets FIN, never RST`, async t => {
     const { app, listen } = await testApp(t)
     let arrived = false
     let go = (): void => {}

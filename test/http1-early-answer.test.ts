@@ -35,14 +35,14 @@ async function drainingApp (t: Parameters<typeof testApp>[0]) {
 
 for (const { name, missing, upload } of uploaders) {
   for (const { what, path, contentType, status, body, repetitions } of early) {
-    t.test(`row 3: ${name} reads the whole of ${what} to an 8 MB upload`, { skip: missing }, async t => {
+    t.test(`row 3: http: ${name} reads the whole of ${what} to an 8 MB upload`, { skip: missing }, async t => {
       const { url } = await uploadApp(t)
       const results = await upload(Array(repetitions).fill(url + path), contentType, payload)
       t.equal(results.length, repetitions)
       for (const result of results) t.match(result, { status, body })
     })
 
-    t.test(`row 3: ${name} reads the whole of ${what} to an 8 MB upload during which a drain begins`, { skip: missing }, async t => {
+    t.test(`row 3: http: ${name} reads the whole of ${what} to an 8 MB upload during which a drain begins`, { skip: missing }, async t => {
       const apps = await Promise.all(Array.from({ length: repetitions }, () => drainingApp(t)))
       const results = await upload(apps.map(({ url }) => url + path), contentType, payload)
       t.equal(results.length, repetitions)
@@ -53,7 +53,7 @@ for (const { name, missing, upload } of uploaders) {
   }
 }
 
-t.test('row 3: FIN follows an early 413 while the rest of the body is still read', async t => {
+t.test('row 3: http: FIN follows an early 413 while the rest of the body is still read', async t => {
   const { app, host, port } = await uploadApp(t)
   const client = await rawClient(t, { host, port })
   client.write(request('/limited', { method: 'POST', headers: { 'content-type': 'application/json', 'content-length': '8000000' } }))
@@ -68,7 +68,7 @@ t.test('row 3: FIN follows an early 413 while the rest of the body is still read
 })
 
 for (const when of ['in steady state', 'during a drain']) {
-  t.test(`row 3: an upload that nobody reads, stopped by backpressure, is discarded after the answer, ${when}`, async t => {
+  t.test(`row 3: http: an upload that nobody reads, stopped by backpressure, is discarded after the answer, ${when}`, async t => {
     const { app, listen } = await testApp(t)
     app.addContentTypeParser('application/octet-stream', (_request, stream, done) => { done(null, stream) })
     app.post('/', async ({ raw: { socket } }, reply) => {
@@ -88,7 +88,7 @@ for (const when of ['in steady state', 'during a drain']) {
   })
 }
 
-t.test('row 3: a connection whose request was answered early is not idle before the body is there', async t => {
+t.test('row 3: http: a connection whose request was answered early is not idle before the body is there', async t => {
   const { app, host, port } = await uploadApp(t, { idleGrace: 50 })
   const idle = await rawClient(t, { host, port })
   const client = await rawClient(t, { host, port })

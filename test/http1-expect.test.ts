@@ -19,7 +19,7 @@ async function echoApp (t: Parameters<typeof testApp>[0], options: TestOptions =
   return { app, listen }
 }
 
-t.test('row 5: a client that was told to continue before the drain began may send its body after the grace', async t => {
+t.test('row 5: http: a client that was told to continue before the drain began may send its body after the grace', async t => {
   const { app, listen } = await echoApp(t, { idleGrace: 50 })
   const to = await listen()
   const idle = await rawClient(t, to)
@@ -40,7 +40,7 @@ t.test('row 5: a client that was told to continue before the drain began may sen
   t.match(await closing, { requests: { served: 1 }, connections: { cut: 0, destroyed: 0 } })
 })
 
-t.test('row 5: an expectation that comes within idleGrace is met, and its body may come when the grace is over', async t => {
+t.test('row 5: http: an expectation that comes within idleGrace is met, and its body may come when the grace is over', async t => {
   const { app, listen } = await echoApp(t, { idleGrace: 300 })
   const to = await listen()
   const idle = await rawClient(t, to)
@@ -56,7 +56,7 @@ t.test('row 5: an expectation that comes within idleGrace is met, and its body m
   t.match(answer, { status: 200, body, headers: { connection: 'close' } })
 })
 
-t.test('row 5: an unknown expectation is refused with 417 and close, and what follows it is discarded', async t => {
+t.test('row 5: http: an unknown expectation is refused with 417 and close, and what follows it is discarded', async t => {
   const { app, listen } = await echoApp(t)
   const client = await rawClient(t, await listen())
   const closing = app.drain.begin('test')
@@ -69,7 +69,7 @@ t.test('row 5: an unknown expectation is refused with 417 and close, and what fo
   t.match(await closing, { requests: { served: 1 }, connections: { cut: 0, destroyed: 0 } })
 })
 
-t.test('row 5: a listener of the app that meets expectations late, or not at all, is left to it', async t => {
+t.test('row 5: http: a listener of the app that meets expectations late, or not at all, is left to it', async t => {
   const { app, listen } = await echoApp(t, { idleGrace: 50 })
   const expectations: Array<[IncomingMessage, ServerResponse]> = []
   app.server.on('checkContinue', (request, answer) => { expectations.push([request, answer]) })
@@ -103,7 +103,7 @@ t.test('row 5: a listener of the app that meets expectations late, or not at all
   t.match(await closing, { requests: { served: 2 }, connections: { total: 3, cut: 0, destroyed: 0 } })
 })
 
-t.test('row 5: a listener of the app that hears of an expectation during the drain answers with close', async t => {
+t.test('row 5: http: a listener of the app that hears of an expectation during the drain answers with close', async t => {
   const { app, listen } = await echoApp(t)
   app.server.on('checkContinue', (request, answer) => {
     answer.writeContinue()
@@ -124,7 +124,7 @@ t.test('row 5: a listener of the app that hears of an expectation during the dra
   t.match(answers(clients[1]?.received ?? ''), { length: 1, 0: { status: 400, headers: { connection: 'close' } } })
 })
 
-t.test('row 5: an expectation that nobody ever follows up is cut at the deadline', async t => {
+t.test('row 5: http: an expectation that nobody ever follows up is cut at the deadline', async t => {
   const { app, listen } = await echoApp(t, { idleGrace: 0, hardStopAfter: 400 })
   const client = await rawClient(t, await listen())
   client.write(head)

@@ -27,7 +27,7 @@ const halves = [
 ]
 
 for (const { what, first, rest, body } of halves) {
-  t.test(`row 14: a half-received ${what} may be completed after idleGrace, and is answered with close`, async t => {
+  t.test(`row 14: http: a half-received ${what} may be completed after idleGrace, and is answered with close`, async t => {
     const { app, listen } = await echoApp(t, { idleGrace: 50 })
     const to = await listen()
     const idle = await rawClient(t, to)
@@ -52,7 +52,7 @@ for (const { what, first, rest, body } of halves) {
   })
 }
 
-t.test('row 14: half-received requests that are never completed are cut at the deadline, and the report names them', async t => {
+t.test('row 14: http: half-received requests that are never completed are cut at the deadline, and the report names them', async t => {
   const { app, listen } = await echoApp(t, { idleGrace: 0, hardStopAfter: 500 })
   const to = await listen()
   const clients = await Promise.all(halves.map(() => rawClient(t, to)))
@@ -73,7 +73,7 @@ t.test('row 14: half-received requests that are never completed are cut at the d
   t.ok(clients.every(({ received }) => received === ''))
 })
 
-t.test('row 14: headersTimeout ends a half-received head during a drain as it does before one', async t => {
+t.test('row 14: http: headersTimeout ends a half-received head during a drain as it does before one', async t => {
   const { app, listen } = await echoApp(t, { idleGrace: 0 }, { http: { headersTimeout: 300, connectionsCheckingInterval: 50 } } as ServerOptions)
   const client = await rawClient(t, await listen())
   client.write('GET / HTTP/1.1\r\nhost: te')
@@ -88,7 +88,7 @@ t.test('row 14: headersTimeout ends a half-received head during a drain as it do
 const long = 'x'.repeat(4 * 1024 * 1024)
 
 for (const when of ['in steady state', 'when a drain begins', 'when its FIN comes during the drain']) {
-  t.test(`row 10: a client that half-closes while its answer is pending gets the whole of it, then FIN, ${when}`, async t => {
+  t.test(`row 10: http: a client that half-closes while its answer is pending gets the whole of it, then FIN, ${when}`, async t => {
     const { app, listen } = await testApp(t, { idleGrace: 0, peerCloseTimeout: 8000 })
     let go = (): void => {}
     const held = new Promise<void>(resolve => { go = resolve })
@@ -117,7 +117,7 @@ for (const when of ['in steady state', 'when a drain begins', 'when its FIN come
   })
 }
 
-t.test('row 10: a client that half-closes behind pipelined requests gets all answers', async t => {
+t.test('row 10: http: a client that half-closes behind pipelined requests gets all answers', async t => {
   const { app, listen } = await testApp(t)
   const waiting: Array<() => void> = []
   app.get('/:name', async ({ url }) => {

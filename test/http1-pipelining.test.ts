@@ -36,7 +36,7 @@ async function endsWithoutRst (t: Test, client: RawClient): Promise<void> {
   t.equal(await client.closed(), null)
 }
 
-t.test('row 4: pipelined requests that are under way when the drain begins are all answered, each with close', async t => {
+t.test('row 4: http: pipelined requests that are under way when the drain begins are all answered, each with close', async t => {
   const { app, executed, held, client } = await heldApp(t)
   client.write(request('/a') + request('/b') + request('/c'))
   await eventually(() => executed.length === 3, 'all three are under way')
@@ -55,7 +55,7 @@ t.test('row 4: pipelined requests that are under way when the drain begins are a
   t.match(await closing, { requests: { served: 3 }, connections: { cut: 0, destroyed: 0 } })
 })
 
-t.test('row 4: pipelined requests that are under way are all answered in their order, whichever is ready first', async t => {
+t.test('row 4: http: pipelined requests that are under way are all answered in their order, whichever is ready first', async t => {
   const { app, executed, held, client } = await heldApp(t)
   client.write(request('/a') + request('/b') + request('/c'))
   await eventually(() => executed.length === 3, 'all three are under way')
@@ -74,7 +74,7 @@ t.test('row 4: pipelined requests that are under way are all answered in their o
 })
 
 for (const connection of ['keep-alive', 'close']) {
-  t.test(`row 4: a pipelined request is answered behind an answer that sets Connection: ${connection} itself`, async t => {
+  t.test(`row 4: http: a pipelined request is answered behind an answer that sets Connection: ${connection} itself`, async t => {
     const { app, executed, held, client } = await heldApp(t)
     client.write(request('/own-header', { headers: { 'x-connection': connection } }) + request('/b'))
     await eventually(() => executed.length === 2, 'both are under way')
@@ -89,7 +89,7 @@ for (const connection of ['keep-alive', 'close']) {
   })
 }
 
-t.test('row 4: a request that is pipelined after the drain began, behind a pending answer, is never executed', async t => {
+t.test('row 4: http: a request that is pipelined after the drain began, behind a pending answer, is never executed', async t => {
   const { app, executed, held, client } = await heldApp(t)
   client.write(request('/a'))
   await eventually(() => executed.length === 1, 'A is under way')
@@ -107,7 +107,7 @@ t.test('row 4: a request that is pipelined after the drain began, behind a pendi
   t.match(await closing, { requests: { served: 1 }, connections: { cut: 0, destroyed: 0 } })
 })
 
-t.test('row 4: a request that comes with another one within idleGrace is never executed', async t => {
+t.test('row 4: http: a request that comes with another one within idleGrace is never executed', async t => {
   const { app, executed, held, client } = await heldApp(t, { idleGrace: 2000 })
   held['/a'].resolve()
   app.drain.begin('test')
@@ -118,7 +118,7 @@ t.test('row 4: a request that comes with another one within idleGrace is never e
 })
 
 for (const method of ['GET', 'CONNECT']) {
-  t.test(`row 4: ${method === 'GET' ? 'an upgrade' : 'a CONNECT'} behind the last answer is never executed`, async t => {
+  t.test(`row 4: http: ${method === 'GET' ? 'an upgrade' : 'a CONNECT'} behind the last answer is never executed`, async t => {
     const { app, executed, held, client } = await heldApp(t)
     const upgrades: string[] = []
     for (const event of ['upgrade', 'connect']) {

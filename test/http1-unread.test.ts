@@ -12,7 +12,7 @@ const cases = [
 for (const first of [request('/'), null]) {
   for (const { what, bytes, body } of cases) {
     const before = first === null ? 'without a request before' : 'that was idle'
-    t.test(`row 2: a whole ${what} that nobody has read when the grace of a connection ${before} ends is served`, async t => {
+    t.test(`row 2: http: a whole ${what} that nobody has read when the grace of a connection ${before} ends is served`, async t => {
       const { app, listen } = await testApp(t, { idleGrace: 500 })
       app.get('/', async () => 'hello')
       app.post('/', async ({ body }) => body)
@@ -37,7 +37,7 @@ for (const first of [request('/'), null]) {
   }
 }
 
-t.test('row 2: a whole request that nobody has read when keepAliveTimeout ends is served, and keeps its connection', async t => {
+t.test('row 2: http: a whole request that nobody has read when keepAliveTimeout ends is served, and keeps its connection', async t => {
   const { app, listen } = await testApp(t, {}, { keepAliveTimeout: 500 })
   // Node waits a second longer than it is told; 22 and later can be talked out of that.
   const adjustable = 'keepAliveTimeoutBuffer' in app.server

@@ -10,7 +10,7 @@ import { skip } from './helpers/unit-native.ts'
 
 const notice = { last: 2 ** 31 - 1, code: 0 }
 
-t.test('row 26: a session whose send buffers are full gets the notice when its peer reads, between two frames', { skip }, async t => {
+t.test('row 26: h2c: a session whose send buffers are full gets the notice when its peer reads, between two frames', { skip }, async t => {
   const { app, listen } = await testApp(t, { hardStopAfter: 20_000 }, { http2: true } as object)
   const size = 24 * 2 ** 20
   const opened = deferred<NodeJS.WritableStream>()

@@ -4,7 +4,7 @@ import { takesBytes } from './helpers/http1-bytes.ts'
 import { startProcess } from './helpers/process.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
 
-t.test('row 1: a request that comes on an idle connection within idleGrace is served with Connection: close', async t => {
+t.test('row 1: http: a request that comes on an idle connection within idleGrace is served with Connection: close', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 2000 })
   app.get('/', async () => 'hello')
   const client = await rawClient(t, await listen())
@@ -27,7 +27,7 @@ t.test('row 1: a request that comes on an idle connection within idleGrace is se
   t.match(connections, { total: 1, 'half-closed': 1, cut: 0 })
 })
 
-t.test('row 1: a request that crosses our FIN provokes no RST and is not executed', async t => {
+t.test('row 1: http: a request that crosses our FIN provokes no RST and is not executed', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 200 })
   let executed = 0
   app.get('/', async () => `hello ${++executed}`)
@@ -49,7 +49,7 @@ t.test('row 1: a request that crosses our FIN provokes no RST and is not execute
   t.match(connections, { total: 1, 'half-closed': 1, 'timed-out': 0, cut: 0 })
 })
 
-t.test('row 1: an idle connection gets our FIN when idleGrace is over, and not before', async t => {
+t.test('row 1: http: an idle connection gets our FIN when idleGrace is over, and not before', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 400 })
   app.get('/', async () => 'hello')
   const client = await rawClient(t, await listen())
@@ -62,7 +62,7 @@ t.test('row 1: an idle connection gets our FIN when idleGrace is over, and not b
   t.ok(performance.now() - began > 390)
 })
 
-t.test('row 13: a connection that has sent no byte gets our FIN when idleGrace is over, and not before', async t => {
+t.test('row 13: http: a connection that has sent no byte gets our FIN when idleGrace is over, and not before', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 400 })
   const to = await listen()
   const opened = accepted(app)
@@ -81,7 +81,7 @@ t.test('row 13: a connection that has sent no byte gets our FIN when idleGrace i
   t.match((await closing).connections, { total: 1, 'half-closed': 1 })
 })
 
-t.test('row 13: a connection that has sent no byte may bring its first request within idleGrace', async t => {
+t.test('row 13: http: a connection that has sent no byte may bring its first request within idleGrace', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 2000 })
   app.get('/', async () => 'hello')
   const to = await listen()
@@ -98,7 +98,7 @@ t.test('row 13: a connection that has sent no byte may bring its first request w
   t.equal(answer?.headers['connection'], 'close')
 })
 
-t.test('row 13: a connection that comes during the lame duck has its own idleGrace', async t => {
+t.test('row 13: http: a connection that comes during the lame duck has its own idleGrace', async t => {
   const { app, listen } = await testApp(t, { shutdownDelay: 300, idleGrace: 400 })
   const to = await listen()
   app.drain.begin('test')

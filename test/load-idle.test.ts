@@ -12,7 +12,7 @@ if (count < wanted) t.comment(`${count} connections instead of ${wanted}: the li
 // In ms. One turn of the event loop that closes them all takes longer.
 const stallAtMost = 500
 
-t.test(`row 30: ${count} idle connections all get a FIN, none is lost, and the event loop goes on turning`, async t => {
+t.test(`row 30: http: ${count} idle connections all get a FIN, none is lost, and the event loop goes on turning`, async t => {
   const { app, listen } = await testApp(t, { idleGrace: 200, lingerTimeout: 20_000, lingerTime: 30_000, hardStopAfter: 60_000 })
   app.get('/', async () => 'hello')
   let accepted = 0

@@ -48,7 +48,7 @@ t.test('a request in flight over TLS is answered with Connection: close, then co
   t.equal(await client.raw.closed(), null, 'no RST')
 })
 
-t.test('row 11: an idle TLS connection gets close_notify and FIN after the grace, and the drain ends with its own', async t => {
+t.test('row 11: https: an idle TLS connection gets close_notify and FIN after the grace, and the drain ends with its own', async t => {
   const { app, to } = await setUp(t)
   const client = await tlsClient(t, to)
   client.socket.write(request('/'))
@@ -76,7 +76,7 @@ t.test('a request that comes over TLS within the grace is served', async t => {
   t.match(await draining, { requests: { served: 1 }, connections: { cut: 0 } })
 })
 
-t.test('row 11: a peer that never answers close_notify is closed at lingerTimeout', async t => {
+t.test('row 11: https: a peer that never answers close_notify is closed at lingerTimeout', async t => {
   const { app, to } = await setUp(t, { lingerTimeout: 100 })
   const client = await tlsClient(t, to)
   client.socket.write(request('/'))
@@ -114,7 +114,7 @@ for (const [hardStop, expected] of [['destroy', null], ['reset', 'ECONNRESET']] 
   })
 }
 
-t.test('row 12: a connection without a byte of its TLS handshake gets FIN after the grace', async t => {
+t.test('row 12: https: a connection without a byte of its TLS handshake gets FIN after the grace', async t => {
   const { app, to } = await setUp(t)
   const connected = accepted(app)
   const client = await rawClient(t, to)
@@ -126,7 +126,7 @@ t.test('row 12: a connection without a byte of its TLS handshake gets FIN after 
   t.match((await draining).connections, { total: 1, cut: 0 })
 })
 
-t.test('row 12: a TLS handshake that stops in the middle does not hold the drain until the deadline', async t => {
+t.test('row 12: https: a TLS handshake that stops in the middle does not hold the drain until the deadline', async t => {
   const { app, to } = await setUp(t, { lingerTimeout: 100 })
   const client = await rawClient(t, to)
   client.write((await clientHello()).subarray(0, 40))
@@ -136,7 +136,7 @@ t.test('row 12: a TLS handshake that stops in the middle does not hold the drain
   t.same(report.phases.map(({ phase }) => phase), ['lame-duck', 'draining', 'closed'])
 })
 
-t.test('row 12: a TLS handshake that goes on after our FIN does no harm', async t => {
+t.test('row 12: https: a TLS handshake that goes on after our FIN does no harm', async t => {
   const { app, to } = await setUp(t, { lingerTimeout: 300 })
   const hello = await clientHello()
   const client = await rawClient(t, to)
@@ -150,7 +150,7 @@ t.test('row 12: a TLS handshake that goes on after our FIN does no harm', async 
   t.match((await draining).connections, { total: 1, cut: 0 })
 })
 
-t.test('row 12: a TLS handshake that ends within the grace brings its request', async t => {
+t.test('row 12: https: a TLS handshake that ends within the grace brings its request', async t => {
   const { app, to } = await setUp(t, { idleGrace: 3000 })
   const draining = accepted(app).then(() => app.drain.begin('test'))
   const client = await tlsClient(t, to)
@@ -162,7 +162,7 @@ t.test('row 12: a TLS handshake that ends within the grace brings its request', 
 })
 
 for (const [what, bytes] of [['rubbish', 'GET / HTTP/1.1\r\n\r\n'], ['nothing', '']] as const) {
-  t.test(`row 32: a client that sends ${what} instead of a TLS handshake, and resets, is not counted any more`, async t => {
+  t.test(`row 32: https: a client that sends ${what} instead of a TLS handshake, and resets, is not counted any more`, async t => {
     const { app, to } = await setUp(t)
     const client = await rawClient(t, to)
     await eventually(() => app.drain.connections.new === 1, 'it was accepted')

@@ -125,7 +125,7 @@ t.test('listening again after the drain is refused by an error', async t => {
   t.notOk(app.server.listening)
 })
 
-t.test('row 20: listen() that crosses the beginning of a drain is refused', async t => {
+t.test('row 20: http: listen() that crosses the beginning of a drain is refused', async t => {
   const { app } = await testApp(t)
   await app.ready()
   const draining = app.drain.begin('test')
@@ -134,7 +134,7 @@ t.test('row 20: listen() that crosses the beginning of a drain is refused', asyn
   t.notOk(app.server.listening)
 })
 
-t.test('row 20: close() before listen(), and before ready(), is immediate', async t => {
+t.test('row 20: http: close() before listen(), and before ready(), is immediate', async t => {
   for (const ready of [true, false]) {
     const app = Fastify()
     app.register(drain, { signals: false, shutdownDelay: 5000 })
@@ -147,7 +147,7 @@ t.test('row 20: close() before listen(), and before ready(), is immediate', asyn
   }
 })
 
-t.test('row 15: the owner of an upgraded socket is told, and its socket is counted as upgraded', async t => {
+t.test('row 15: http: the owner of an upgraded socket is told, and its socket is counted as upgraded', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0 })
   const upgraded = deferred<Duplex>()
   app.server.on('upgrade', (_request, socket: Duplex) => {
@@ -170,7 +170,7 @@ t.test('row 15: the owner of an upgraded socket is told, and its socket is count
   t.equal(await client.closed(), null, 'no RST')
 })
 
-t.test('row 15: an upgraded socket that nobody speaks for is cut at the deadline, and named', async t => {
+t.test('row 15: http: an upgraded socket that nobody speaks for is cut at the deadline, and named', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0, hardStopAfter: 300 })
   app.server.on('upgrade', (_request, socket: Duplex) => { socket.on('error', () => {}) })
   const client = await rawClient(t, await listen())
@@ -181,7 +181,7 @@ t.test('row 15: an upgraded socket that nobody speaks for is cut at the deadline
   await client.fin()
 })
 
-t.test('row 16: a drain that begins in the handler of an upgrade tells its owner at once', async t => {
+t.test('row 16: http: a drain that begins in the handler of an upgrade tells its owner at once', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0 })
   const report = deferred<unknown>()
   app.server.on('upgrade', (_request, socket: Duplex) => {

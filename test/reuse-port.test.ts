@@ -22,7 +22,7 @@ const ipv4 = '127.0.0.1'
 // Loops of new connections, where nothing is proved by their number.
 const few = 2
 
-t.test('row 18: processes that share a port', { skip }, async t => {
+t.test('row 18: http: processes that share a port', { skip }, async t => {
   const namespace = await startNamespace(t)
   const [load, ...members] = await Promise.all([
     startLoad(namespace), ...['a', 'b', 'c', 'd', 'e'].map(name => startMember(namespace, name, { stall }))
@@ -35,7 +35,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
       { host: '::1', to: '::1', what: 'IPv6' },
       { host: '::', to: ipv4, what: 'a dual-stack listener, over IPv4' }
     ]) {
-      t.test(`row 18: leaving loses nothing, from every slot of the group: ${what}, tcp_migrate_req ${migrate ? 1 : 0}`, async t => {
+      t.test(`row 18: http: leaving loses nothing, from every slot of the group: ${what}, tcp_migrate_req ${migrate ? 1 : 0}`, async t => {
         namespace.migrate(migrate)
         const group = await startGroup(t, { load, host, to: [to] }, [a, b, c, d])
         // The last slot moves into the one that gets free; whoever joins is the last.
@@ -59,7 +59,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
   }
   t.test('tcp_migrate_req is as the kernel has it by default again', async () => namespace.migrate(false))
 
-  t.test('row 18: members that leave at the same time lose nothing', async t => {
+  t.test('row 18: http: members that leave at the same time lose nothing', async t => {
     const group = await startGroup(t, { load }, [a, b, c, d, e])
     await group.leaves('first, middle and last slots, at once', a, c, e)
     await group.join(a, c)
@@ -67,7 +67,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     await group.ends()
   })
 
-  t.test('row 18: both servers of localhost leave without a loss', async t => {
+  t.test('row 18: http: both servers of localhost leave without a loss', async t => {
     const group = await startGroup(t, { load, host: 'localhost', to: [ipv4, '::1'] }, [a, b, c])
     t.equal(listeners(namespace, group.port), 6)
     await group.leaves('the first slot of both groups', a)
@@ -76,7 +76,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     await group.ends()
   })
 
-  t.test('row 18: link-local addresses with a scope can be shared', async t => {
+  t.test('row 18: http: link-local addresses with a scope can be shared', async t => {
     const host = serverAddress.linkLocal
     const group = await startGroup(t, { load, host, to: [host] }, [a, b, c])
     await group.leaves('the first slot', a)
@@ -84,7 +84,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     await group.ends()
   })
 
-  t.test('row 18: members leave a group in which somebody knows nothing of the plugin', async t => {
+  t.test('row 18: http: members leave a group in which somebody knows nothing of the plugin', async t => {
     const group = await startGroup(t, { load, foreign: e }, [a, b])
     await group.leaves('the last slot, the stranger has the first', b)
     await group.join(b)
@@ -95,7 +95,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
   })
 
   for (const [family, slot] of [['ipv4', 'first'], ['ipv6', 'last']] as const) {
-    t.test(`row 18: handshakes that have begun are completed by the leaver, and no new ones come to it: ${family}, the ${slot} slot`, async t => {
+    t.test(`row 18: http: handshakes that have begun are completed by the leaver, and no new ones come to it: ${family}, the ${slot} slot`, async t => {
       const host = serverAddress[family]
       const group = await startGroup(t, { load, host, to: [host], loops: few }, slot === 'first' ? [a, b] : [b, a])
       const halfOpen = await halfOpenClient(namespace, family, group.port)
@@ -113,7 +113,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     })
   }
 
-  t.test('row 18: whoever joins while somebody leaves gets its share, too', async t => {
+  t.test('row 18: http: whoever joins while somebody leaves gets its share, too', async t => {
     const group = await startGroup(t, { load, host: serverAddress.ipv4, to: [serverAddress.ipv4], loops: few }, [a, b])
     const halfOpen = await halfOpenClient(namespace, 'ipv4', group.port)
     await halfOpen.begin(40)
@@ -127,7 +127,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     await group.ends()
   })
 
-  t.test('row 18: handshakes that nobody completes hold up the leaver for a short time only', async t => {
+  t.test('row 18: http: handshakes that nobody completes hold up the leaver for a short time only', async t => {
     const group = await startGroup(t, { load, host: serverAddress.ipv4, to: [serverAddress.ipv4], loops: few }, [a, b])
     const halfOpen = await halfOpenClient(namespace, 'ipv4', group.port)
     await halfOpen.begin(40)
@@ -137,7 +137,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     await group.ends()
   })
 
-  t.test('row 18: a stranger that resets the connection by which the leaver finds out its slot does no harm', async t => {
+  t.test('row 18: http: a stranger that resets the connection by which the leaver finds out its slot does no harm', async t => {
     const port = await a.listen({ host: serverAddress.ipv4, port: 0 })
     await e.listenForeign({ host: serverAddress.ipv4, port }, 50)
     const halfOpen = await halfOpenClient(namespace, 'ipv4', port)
@@ -147,7 +147,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     await e.stopForeign()
   })
 
-  t.test('row 18: a hard stop does not wait for handshakes, and frees the lock of the group', async t => {
+  t.test('row 18: http: a hard stop does not wait for handshakes, and frees the lock of the group', async t => {
     const group = await startGroup(t, { load, host: serverAddress.ipv4, to: [serverAddress.ipv4] }, [a, b])
     await group.join(c, { hardStopAfter: 200 })
     const halfOpen = await halfOpenClient(namespace, 'ipv4', group.port)
@@ -164,7 +164,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
   })
 
   for (const slot of ['first', 'last'] as const) {
-    t.test(`row 18: a member that is killed while it leaves the ${slot} slot frees the lock of the group, and takes nothing with it`, async t => {
+    t.test(`row 18: http: a member that is killed while it leaves the ${slot} slot frees the lock of the group, and takes nothing with it`, async t => {
       const victim = await startMember(namespace, 'victim', { stall })
       const order = slot === 'first' ? [victim, a, b] : [a, b, victim]
       const group = await startGroup(t, { load, host: serverAddress.ipv4, to: [serverAddress.ipv4], loops: few }, order)
@@ -223,7 +223,7 @@ t.test('row 18: processes that share a port', { skip }, async t => {
     for (const member of members) t.same((await member.logged()).filter(({ level }) => level > 30), [])
   })
 
-  t.test('row 18: SIGTERM, one process after the other, loses nothing', async t => {
+  t.test('row 18: http: SIGTERM, one process after the other, loses nothing', async t => {
     const group = await startGroup(t, { load, options: { signals: ['SIGTERM'] } }, [d, e])
     await group.join(a)
     t.same(await d.kill('SIGTERM'), { code: 0, signal: null })

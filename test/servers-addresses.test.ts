@@ -14,7 +14,7 @@ const hosts = ['127.0.0.1', '::1']
 const skip = hasIPv6() ? false : '::1 is not there'
 const times = { idleGrace: 200, peerCloseTimeout: 100, lingerTimeout: 1000 }
 
-t.test('row 33: connections of both servers of localhost are tracked and drained', { skip }, async t => {
+t.test('row 33: http: connections of both servers of localhost are tracked and drained', { skip }, async t => {
   nameBothAddresses(t)
   const { app } = await testApp(t, times)
   const answer = deferred<string>()
@@ -48,7 +48,7 @@ t.test('row 33: connections of both servers of localhost are tracked and drained
   for (const host of hosts) await t.rejects(once(connect(port, host), 'connect'), { code: 'ECONNREFUSED' })
 })
 
-t.test('row 33: the lame-duck phase keeps both servers of localhost open', { skip }, async t => {
+t.test('row 33: http: the lame-duck phase keeps both servers of localhost open', { skip }, async t => {
   nameBothAddresses(t)
   const { app } = await testApp(t, { ...times, shutdownDelay: 500 })
   app.get('/', async () => 'hello')
@@ -65,7 +65,7 @@ t.test('row 33: the lame-duck phase keeps both servers of localhost open', { ski
   t.equal((await closing).connections.total, 2)
 })
 
-t.test('row 33: what is left on the second server of localhost is cut at the deadline, and named', { skip }, async t => {
+t.test('row 33: http: what is left on the second server of localhost is cut at the deadline, and named', { skip }, async t => {
   nameBothAddresses(t)
   const { app } = await testApp(t, { ...times, hardStopAfter: 300 })
   app.get('/endless', () => new Promise(() => {}))
@@ -81,7 +81,7 @@ t.test('row 33: what is left on the second server of localhost is cut at the dea
   t.same(report.stragglers.map(({ remoteAddress }) => remoteAddress).sort(), hosts)
 })
 
-t.test('row 33: connections on a Unix socket are tracked and drained', { skip: process.platform === 'win32' }, async t => {
+t.test('row 33: http: connections on a Unix socket are tracked and drained', { skip: process.platform === 'win32' }, async t => {
   const folder = await mkdtemp(join(tmpdir(), 'drain-'))
   t.teardown(() => rm(folder, { recursive: true }))
   const path = join(folder, 'socket')
@@ -110,7 +110,7 @@ t.test('row 33: connections on a Unix socket are tracked and drained', { skip: p
   await t.rejects(once(connect({ path }), 'connect'))
 })
 
-t.test('row 33: servers of other apps in the process are left alone', async t => {
+t.test('row 33: http: servers of other apps in the process are left alone', async t => {
   const [draining, other] = await Promise.all([testApp(t, times), testApp(t, times)])
   other.app.get('/', async () => 'hello')
   await draining.listen()

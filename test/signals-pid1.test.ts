@@ -9,7 +9,7 @@ if (skip !== false && process.env.CI === 'true') t.fail(skip)
 
 const fixture = (name: string): URL => new URL(`./fixtures/${name}`, import.meta.url)
 
-t.test('row 20: as PID 1, SIGTERM drains: the request in flight is answered, and the process exits with 0', { skip }, async t => {
+t.test('row 20: http: as PID 1, SIGTERM drains: the request in flight is answered, and the process exits with 0', { skip }, async t => {
   const service = startAsPid1(t, fixture('signals-app.ts'), { OPTIONS: '{"idleGrace":100,"peerCloseTimeout":100}' })
   const { port } = await service.told('listening')
   const client = await rawClient(t, { host: '127.0.0.1', port })
@@ -21,7 +21,7 @@ t.test('row 20: as PID 1, SIGTERM drains: the request in flight is answered, and
   t.match(await service.exited, { code: 0, signal: null })
 })
 
-t.test('row 20: as PID 1, a second SIGTERM is a hard stop, and the process exits with 1', { skip }, async t => {
+t.test('row 20: http: as PID 1, a second SIGTERM is a hard stop, and the process exits with 1', { skip }, async t => {
   const service = startAsPid1(t, fixture('signals-app.ts'), { OPTIONS: '{"idleGrace":100}' })
   const { port } = await service.told('listening')
   const client = await rawClient(t, { host: '127.0.0.1', port })
@@ -35,7 +35,7 @@ t.test('row 20: as PID 1, a second SIGTERM is a hard stop, and the process exits
   t.equal(client.received, '')
 })
 
-t.test('row 20: as PID 1, SIGTERM while plugins still load is not lost: nothing listens, and the process ends', { skip }, async t => {
+t.test('row 20: http: as PID 1, SIGTERM while plugins still load is not lost: nothing listens, and the process ends', { skip }, async t => {
   const service = startAsPid1(t, fixture('signals-loading.ts'))
   t.equal((await service.told('loading')).pid, 1)
   service.kill('SIGTERM')

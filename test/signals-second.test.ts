@@ -5,7 +5,7 @@ import { closesToo, startService } from './helpers/drain-service.ts'
 const soon = 10_000
 
 for (const [first, second] of [['SIGTERM', 'SIGTERM'], ['SIGINT', 'SIGTERM']] as const) {
-  t.test(`row 20: ${second} after ${first} is a hard stop: RST if so wished, and exit 1 at once`, async t => {
+  t.test(`row 20: http: ${second} after ${first} is a hard stop: RST if so wished, and exit 1 at once`, async t => {
     const service = await startService(t, { hardStop: 'reset' })
     const client = await service.asking('/endless')
     service.child.kill(first)
@@ -25,7 +25,7 @@ for (const [first, second] of [['SIGTERM', 'SIGTERM'], ['SIGINT', 'SIGTERM']] as
   })
 }
 
-t.test('row 20: a second signal ends the lame-duck phase, too', async t => {
+t.test('row 20: http: a second signal ends the lame-duck phase, too', async t => {
   const service = await startService(t, { shutdownDelay: 20_000 })
   const client = await service.asking('/endless')
   service.child.kill('SIGTERM')
@@ -38,7 +38,7 @@ t.test('row 20: a second signal ends the lame-duck phase, too', async t => {
   await client.fin()
 })
 
-t.test('row 20: a second signal does not wait for an onClose hook that hangs', async t => {
+t.test('row 20: http: a second signal does not wait for an onClose hook that hangs', async t => {
   const service = await startService(t, { idleGrace: 50 }, 'hangs')
   service.child.kill('SIGTERM')
   await service.told('draining')

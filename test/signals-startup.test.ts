@@ -8,7 +8,7 @@ import { startProcess } from './helpers/process.ts'
 
 const installed = (): number[] => ['SIGTERM', 'SIGINT', 'uncaughtException', 'unhandledRejection'].map(name => process.listenerCount(name))
 
-t.test('row 20: a signal while plugins still load ends the process, and nothing listens', async t => {
+t.test('row 20: http: a signal while plugins still load ends the process, and nothing listens', async t => {
   const service = startProcess(t, new URL('fixtures/signals-loading.ts', import.meta.url))
   await service.message(({ type }) => type === 'loading')
   service.child.kill('SIGTERM')
@@ -16,13 +16,13 @@ t.test('row 20: a signal while plugins still load ends the process, and nothing 
   await t.rejects(service.message(({ type }) => type !== 'loading'))
 })
 
-t.test('row 20: listen() after close() is refused', async t => {
+t.test('row 20: http: listen() after close() is refused', async t => {
   const app = await build()
   await app.close()
   await refused(t, app, app.listen({ host: '127.0.0.1', port: 0 }))
 })
 
-t.test('row 20: listen() while close() runs is refused', async t => {
+t.test('row 20: http: listen() while close() runs is refused', async t => {
   const app = await build()
   await app.ready()
   const closing = app.close()
@@ -31,7 +31,7 @@ t.test('row 20: listen() while close() runs is refused', async t => {
   await closing
 })
 
-t.test('row 20: listen() while a drain runs is refused', async t => {
+t.test('row 20: http: listen() while a drain runs is refused', async t => {
   const app = await build()
   const closing = app.drain.begin('test')
   await refused(t, app, app.listen({ host: '127.0.0.1', port: 0 }))
@@ -39,7 +39,7 @@ t.test('row 20: listen() while a drain runs is refused', async t => {
 })
 
 for (const host of ['127.0.0.1', 'localhost']) {
-  t.test(`row 20: close() at any moment of listen() on ${host} leaves nothing that listens`, async t => {
+  t.test(`row 20: http: close() at any moment of listen() on ${host} leaves nothing that listens`, async t => {
     if (hasIPv6()) nameBothAddresses(t)
     for (let turns = 0; turns < 12; turns++) {
       const app = await build()
@@ -60,7 +60,7 @@ for (const host of ['127.0.0.1', 'localhost']) {
   })
 }
 
-t.test('row 20: close() between the two servers of localhost lets listen() end, and leaves nothing that listens', { skip: !hasIPv6() && '::1 is not there' }, async t => {
+t.test('row 20: http: close() between the two servers of localhost lets listen() end, and leaves nothing that listens', { skip: !hasIPv6() && '::1 is not there' }, async t => {
   // Fastify looks the name up again when its first server listens, and then asks that server for its address.
   nameBothAddresses(t, 50)
   const app = await build()
@@ -105,7 +105,7 @@ t.test('with signals: false no handler is installed, for errors neither', async 
   t.same(installed(), before)
 })
 
-t.test('row 35: an app that is only used with inject() closes at once, without handlers and without a line in its log', async t => {
+t.test('row 35: http: an app that is only used with inject() closes at once, without handlers and without a line in its log', async t => {
   const before = installed()
   const lines: string[] = []
   const app = Fastify({ logger: { level: 'info', stream: { write (line: string) { lines.push(line) } } } })

@@ -57,7 +57,7 @@ t.test('a closer that fails is logged, and keeps nobody from anything', async t 
   t.equal(logged.filter(line => /onUpgradeClose|upgraded socket|closer/.test(line)).length, 2, logged.join('\n'))
 })
 
-t.test('row 16: a closer that is registered during the drain is called at once', async t => {
+t.test('row 16: http: a closer that is registered during the drain is called at once', async t => {
   const called: string[] = []
   const { app, to } = await tunnelApp(t, {
     idleGrace: 4000,

@@ -9,7 +9,7 @@ import { client as webSocketClient } from './helpers/websocket.ts'
 const polite = { cut: 0, 'timed-out': 0, destroyed: 0, 'peer-lost': 0 }
 
 for (const [how, ends] of [['ends it', true], ['does not end it', false]] as const) {
-  t.test(`row 32: a socket taken over after reply.hijack() is told by its closer, which ${how}`, async t => {
+  t.test(`row 32: http: a socket taken over after reply.hijack() is told by its closer, which ${how}`, async t => {
     const { app, listen } = await testApp(t, { idleGrace: 100, hardStopAfter: ends ? 10_000 : 500 })
     const taken = deferred()
     let calls = 0
@@ -138,7 +138,7 @@ t.test('a tunnel through a stream of HTTP/2 goes on until its closer ends it', a
   t.match((await draining).connections, { total: 1, ...polite })
 })
 
-t.test('row 16: a socket that is taken over during the drain is told at once', async t => {
+t.test('row 16: http: a socket that is taken over during the drain is told at once', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 4000 })
   app.get('/raw', (request, reply) => {
     reply.hijack()

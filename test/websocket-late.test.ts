@@ -177,7 +177,7 @@ t.test('a route with a handler and a wsHandler behind hooks: the WebSocket is to
   t.match(await draining, { connections: { total: 2, cut: 0 }, requests: { served: 1 } })
 })
 
-t.test('row 16: a WebSocketServer that was attached when the app listened already is told of the drain like any other', async t => {
+t.test('row 16: http: a WebSocketServer that was attached when the app listened already is told of the drain like any other', async t => {
   const served: Served[] = []
   const { app, listen } = await testApp(t, { idleGrace: 4000, peerCloseTimeout: 8000 })
   app.get('/plain', async () => 'plain')

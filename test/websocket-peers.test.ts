@@ -31,7 +31,7 @@ t.test('a client that answers, and never closes its side, is closed too', async 
   t.match(await served[0]?.closed, { code: 1001 })
 })
 
-t.test('row 9: a client that sends for ever after the close frame is closed at lingerTime', async t => {
+t.test('row 9: http: a client that sends for ever after the close frame is closed at lingerTime', async t => {
   const { app, to, served } = await webSocketApp(t, { ...short, lingerTimeout: 8000 })
   const raw = await rawWebSocket(t, to, { path: '/' })
   let sent = 0
@@ -103,7 +103,7 @@ t.test('garbage after the close frame is answered by no second close frame, and 
   t.match((await draining).connections, { total: 1, cut: 0, 'timed-out': 0 })
 })
 
-t.test('row 21: a WebSocket that its handler has paused is told, and its socket is read on', async t => {
+t.test('row 21: http: a WebSocket that its handler has paused is told, and its socket is read on', async t => {
   const { app, to, served } = await webSocketApp(t, { peerCloseTimeout: 50 })
   const { socket, until, closed } = await client(t, to)
   await until('hello')
@@ -116,7 +116,7 @@ t.test('row 21: a WebSocket that its handler has paused is told, and its socket 
   t.match(report.connections, { total: 1, cut: 0, 'timed-out': 0 })
 })
 
-t.test('row 6: a slow reader gets everything before the close frame, however short the times are', async t => {
+t.test('row 6: http: a slow reader gets everything before the close frame, however short the times are', async t => {
   const { app, to, served } = await webSocketApp(t, short)
   const { socket, messages, until, closed } = await client(t, to, { perMessageDeflate: false })
   await until('hello')
@@ -136,7 +136,7 @@ t.test('row 6: a slow reader gets everything before the close frame, however sho
   t.match((await draining).connections, { total: 1, cut: 0 })
 })
 
-t.test('row 6: a client that reads nothing is cut at the deadline', async t => {
+t.test('row 6: http: a client that reads nothing is cut at the deadline', async t => {
   const { app, to, served } = await webSocketApp(t, { ...short, hardStopAfter: 1000 })
   const { socket, until } = await client(t, to)
   await until('hello')

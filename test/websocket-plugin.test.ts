@@ -94,7 +94,7 @@ t.test('@fastify/websocket, registered in two parts of the app: the WebSockets o
   t.same(await Promise.all(clients.map(({ closed }) => closed)), [clean, clean])
 })
 
-t.test('row 33: the WebSockets of every address of localhost are told', async t => {
+t.test('row 33: http: the WebSockets of every address of localhost are told', async t => {
   const app = Fastify()
   const served: Served[] = []
   await registerDrain(app)

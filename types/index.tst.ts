@@ -10,7 +10,8 @@ import drain, {
   type DrainReport,
   type FastifyDrain,
   type FastifyDrainOptions,
-  type KeepAlive
+  type KeepAlive,
+  type RouteDrainOptions
 } from '../index.ts'
 
 const app = Fastify()
@@ -157,5 +158,32 @@ describe('app.drain', () => {
     expect<FastifyDrain>().type.not.toBeAssignableFrom<{}>()
     // @ts-expect-error Cannot assign to 'phase' because it is a read-only property.
     app.drain.phase = 'closed'
+  })
+})
+
+describe('long answers', () => {
+  test('every request has a signal', () => {
+    app.get('/', async request => {
+      expect(request.drainSignal).type.toBe<AbortSignal>()
+      // @ts-expect-error Cannot assign to 'drainSignal' because it is a read-only property.
+      request.drainSignal = new AbortController().signal
+    })
+  })
+
+  test('a route says in its config what a drain does with them', () => {
+    expect(app.get).type.toBeCallableWith('/', { config: { drain: { endStreams: 'begin' } } }, async () => '')
+    expect(app.get).type.toBeCallableWith('/', { config: {} }, async () => '')
+    expect(app.get).type.not.toBeCallableWith('/', { config: { drain: { endStreams: 'never' } } }, async () => '')
+    expect(app.get).type.not.toBeCallableWith('/', { config: { drain: true } }, async () => '')
+    app.get('/', async request => { expect(request.routeOptions.config.drain).type.toBe<RouteDrainOptions | undefined>() })
+  })
+
+  test('the moment is mandatory, the rest is not', () => {
+    expect<RouteDrainOptions>().type.toBeAssignableFrom<{ endStreams: 'begin' | 'draining' | 'deadline' }>()
+    expect<RouteDrainOptions>().type.toBeAssignableFrom<{ endStreams: 'begin', retry: number, contentTypes: string[] }>()
+    expect<RouteDrainOptions>().type.toBeAssignableFrom<{ endStreams: 'begin', retry: readonly [1000, 5000] }>()
+    expect<RouteDrainOptions>().type.not.toBeAssignableFrom<{}>()
+    expect<RouteDrainOptions>().type.not.toBeAssignableFrom<{ endStreams: 'begin', retry: [1000] }>()
+    expect<RouteDrainOptions>().type.not.toBeAssignableFrom<{ endStreams: 'begin', retry: string }>()
   })
 })

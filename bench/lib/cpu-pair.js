@@ -13,11 +13,11 @@ const requestsPerTurn = 400
  * they take short turns, first second second first, so that whatever drifts on this machine hits both alike;
  * the median of these rounds leaves out those in which a garbage collection or a neighbour fell on one side.
  */
-export async function measurePair (variants, requests, load) {
+export async function measurePair (variants, { protocol, requests, load }) {
   const servers = []
   try {
-    for (const variant of variants) servers.push(await startServer(variant))
-    for (const { port } of servers) await load.open(port, connections)
+    for (const variant of variants) servers.push(await startServer(variant, { protocol }))
+    for (const { port } of servers) await load.open(port, connections, protocol)
     await takeTurns(servers, warmUp, load)
     const rounds = await takeTurns(servers, requests, load)
     for (const { port } of servers) await load.close(port)

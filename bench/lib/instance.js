@@ -11,12 +11,13 @@ const serverFile = fileURLToPath(new URL('./server.js', import.meta.url))
  * @param {string} options.variant name of a file in `variants/`
  * @param {number} options.fd descriptor of the listening socket
  * @param {number} [options.work=0] milliseconds a request takes
+ * @param {string} [options.protocol='http'] one of those in `app.js`
  * @param {string[]} [options.execArgv] flags for node
  */
-export function startInstance ({ variant, fd, work = 0, execArgv = [] }) {
+export function startInstance ({ variant, fd, work = 0, protocol = 'http', execArgv = [] }) {
   const { tell, terminate, kill, stderr } = startServerProcess({
     variant,
-    command: [process.execPath, ...execArgv, serverFile, variant, String(work)],
+    command: [process.execPath, ...execArgv, serverFile, variant, String(work), protocol],
     descriptors: [fd]
   })
   return { variant, load: () => tell('load'), listen: () => tell('listen'), cpu: () => tell('cpu'), heap: () => tell('heap'), terminate, kill, stderr }

@@ -13,7 +13,7 @@ export function startLoadProcess () {
   const tell = (name, argument) => order(child, 'The load process', name, argument)
 
   return {
-    open: (port, count) => tell('open', { port, count }),
+    open: (port, count, protocol) => tell('open', { port, count, protocol }),
     run: (port, requests) => tell('run', { port, requests }),
     close: port => tell('close', { port }),
     end: () => child.kill('SIGKILL')

@@ -5,8 +5,8 @@ import { openConnections } from './raw-load.js'
 const sets = new Map()
 
 answerOrders({
-  async open ({ port, count }) {
-    sets.set(port, await openConnections({ port, count }))
+  async open ({ port, count, protocol }) {
+    sets.set(port, await openConnections({ port, count, protocol }))
   },
 
   async run ({ port, requests }) {

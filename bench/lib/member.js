@@ -4,7 +4,7 @@ import { answerOrders } from './orders.js'
 
 const host = '127.0.0.1'
 const [variantFile] = process.argv.slice(2)
-const app = buildApp(0)
+const app = buildApp()
 // Whoever asks can tell the members of a group apart.
 app.addHook('onRequest', async (request, reply) => { reply.header('x-member', process.pid) })
 

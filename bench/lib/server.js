@@ -2,8 +2,8 @@
 import { buildApp } from './app.js'
 import { answerOrders } from './orders.js'
 
-const [variant, work] = process.argv.slice(2)
-const app = buildApp(Number(work))
+const [variant, work, protocol] = process.argv.slice(2)
+const app = buildApp({ work: Number(work), protocol })
 
 answerOrders({ load, listen, cpu: () => process.cpuUsage(), heap })
 // Until it listens, only this keeps the process alive: the channel must not be what holds a drained server.

@@ -37,9 +37,9 @@ const highestStream = 2 ** 31 - 1
  *
  * 1. `announce()`: the shutdown notice, then PING. The ACK says that the peer has read the notice, so that no stream can
  *    cross what follows.
- * 2. Where no notice can be written (TLS): served until `settle()`, then refused when little can cross that. It
- *    is when nobody asks for anything, or when a stream has just been opened and no more were ever open: a peer
- *    that uses all the streams it wants has nothing on its way to us. As time goes on fewer are enough.
+ * 2. Where no notice can be written (TLS): refused when little can cross that. It is when a stream has just been opened and no
+ *    more were ever open: a peer that uses all the streams it wants has nothing on its way to us, and hears of it before its
+ *    answer. After `settle()` it is also when nobody asks for anything, and as time goes on fewer streams are enough.
  * 3. Refusing takes two frames of GOAWAY. From the moment at which the first one is sent, which may be later than now, Node
  *    executes no further stream. Then the last stream that was executed is known, and the second one names it: the peer may
  *    send those behind it elsewhere (RFC 9113 section 8.7). One frame would name it too early: streams that come
@@ -49,9 +49,9 @@ const highestStream = 2 ** 31 - 1
 export class Goaway {
   readonly #session: Session
   readonly #env: GoawayEnv
-  #peak: number
   #announced = false
   #noticed = false
+  #withoutNotice = false
   #settling = false
   #settledAt = 0
   #refusing = false
@@ -62,7 +62,6 @@ export class Goaway {
   constructor (session: Session, env: GoawayEnv) {
     this.#session = session
     this.#env = env
-    this.#peak = session.open
     session.onChange = change => change === 'opened' ? this.#opened() : this.#closed()
     session.session.once('close', () => { this.#cancelWait(); this.#cancelLatest() })
     // Node calls it when the peer says GOAWAY, which it does as it leaves, and would then close first.
@@ -73,7 +72,7 @@ export class Goaway {
   announce (): void {
     const { session } = this.#session
     // Whoever closed it before the drain began has named the last stream: no GOAWAY may name a later one.
-    if (session.destroyed || session.closed || this.#refusing) return
+    if (session.destroyed || session.closed || this.#noticed || this.#refusing) return
     this.#announced = true
     const written = this.#env.writeNow(shutdownNotice)
     if (written === true) {
@@ -83,13 +82,16 @@ export class Goaway {
     } else if (written === false) {
       // Full buffers: the ACK comes when the peer has read what is in them.
       this.#ping(() => this.announce())
+    } else {
+      this.#withoutNotice = true
     }
   }
 
   /** The grace is over: streams are refused as soon as little can cross that. */
   settle (): void {
     if (!this.#announced) this.announce()
-    if (this.#noticed) return
+    // A session whose peer has said GOAWAY meanwhile is on its way out, and its timers are not those of below.
+    if (this.#noticed || this.#refusing) return
     const { clock, latest } = this.#env
     this.#settling = true
     this.#settledAt = clock.now()
@@ -98,24 +100,24 @@ export class Goaway {
   }
 
   #opened (): void {
-    const { open } = this.#session
-    if (this.#isUndecided && open >= this.#peak * this.#patience) this.#refuse()
-    this.#peak = Math.max(this.#peak, open)
+    const { open, peak } = this.#session
+    if (this.#isUndecided && open >= peak * this.#patience) this.#refuse()
   }
 
   #closed (): void {
     if (!this.#announced) this.announce()
     if (this.#session.open > 0) return
     if (this.#final) this.#letPeerClose()
-    else if (this.#isUndecided) this.#waitForQuiet()
+    else if (this.#settling && this.#isUndecided) this.#waitForQuiet()
   }
 
   get #isUndecided (): boolean {
-    return this.#settling && !this.#noticed && !this.#refusing
+    return (this.#settling || this.#withoutNotice) && !this.#noticed && !this.#refusing
   }
 
   // From 1 at the end of the grace to 0 at the latest moment.
   get #patience (): number {
+    if (!this.#settling) return 1
     const { clock, latest } = this.#env
     return (latest - clock.now()) / (latest - this.#settledAt)
   }

@@ -8,8 +8,8 @@ export class Session {
   readonly session: ServerHttp2Session
   /** A stream was opened, or has closed. */
   onChange: (change: 'opened' | 'closed') => void = () => {}
-  /** It has had a stream. */
-  used = false
+  /** How many streams were ever open at the same time. */
+  peak = 0
   readonly #streams = new Map<ServerHttp2Stream, IncomingHttpHeaders>()
 
   /** `onServed`: a stream has ended well. */
@@ -17,8 +17,8 @@ export class Session {
     this.session = session
     // Before its handler, which may ask.
     session.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-      this.used = true
       this.#streams.set(stream, headers)
+      this.peak = Math.max(this.peak, this.open)
       stream.once('close', () => {
         const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
         // A session that broke takes its streams along; its last state is the one before.
@@ -28,6 +28,11 @@ export class Session {
       })
       this.onChange('opened')
     })
+  }
+
+  /** It has had a stream. */
+  get used (): boolean {
+    return this.peak > 0
   }
 
   /** How many streams are open. */

@@ -1,6 +1,6 @@
-import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Random } from './fuzz-random.ts'
+import type { Wire } from './fuzz-servers.ts'
 
 /** What a client can do next; each sends its bytes in pieces, with pauses between them. */
 export const operations = [
@@ -12,24 +12,35 @@ type Operation = typeof operations[number]
 export interface FuzzClient {
   /** Ids of the requests of which at least the first piece was sent. */
   ids: string[]
-  log: Operation[]
+  log: string[]
   received: string
   error: string | null
-  /** It sent RST itself: it can expect nothing. */
-  reset: boolean
+  /** It broke the connection, or the rules, itself: it can expect nothing. */
+  rude: boolean
   /** The server has ended the connection. */
   over: boolean
-  socket: Socket
+  /** There is nothing more to come. */
+  readonly ended: boolean
   /** Resolves when it has done all it wanted, or when the connection has ended. */
   done: Promise<void>
+  destroy (): void
 }
 
-/** A client that makes up its mind at random; what it does depends on the random numbers alone, when on the clock too. */
-export function fuzzClient (port: number, name: string, { int, pick }: Random): FuzzClient {
-  const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+/** A client of HTTP/1.1 that makes up its mind at random; what it does depends on the random numbers alone, when on the clock too. */
+export function http1Client ({ socket, raw }: Wire, name: string, { int, pick }: Random): FuzzClient {
   const closeAfterFin = pick([0, 0, 10, 300])
-  const client: FuzzClient = { ids: [], log: [], received: '', error: null, reset: false, over: false, socket, done: Promise.resolve() }
-  socket.setNoDelay(true).setEncoding('latin1')
+  const client: FuzzClient = {
+    ids: [],
+    log: [],
+    received: '',
+    error: null,
+    rude: false,
+    over: false,
+    get ended () { return socket.readableEnded || socket.destroyed || client.error !== null },
+    done: Promise.resolve(),
+    destroy () { socket.destroy(); raw.destroy() }
+  }
+  socket.setEncoding('latin1')
   socket.on('data', (text: string) => { client.received += text })
   socket.on('end', () => { client.over = true; setTimeout(() => socket.end(), closeAfterFin) })
   socket.on('error', (error: NodeJS.ErrnoException) => { client.over = true; client.error = error.code ?? error.message })
@@ -45,8 +56,8 @@ export function fuzzClient (port: number, name: string, { int, pick }: Random): 
       const waits = pick([true, true, true, false])
       client.log.push(operation)
       if (operation === 'reset') {
-        client.reset = true
-        socket.resetAndDestroy()
+        client.rude = true
+        raw.resetAndDestroy()
         return
       }
       if (operation === 'half-close') {

@@ -18,3 +18,8 @@ export function random (seed: number): Random {
     pick: list => list[Math.floor(next() * list.length)] as never
   }
 }
+
+/** Bytes that mean nothing. */
+export function garbage ({ int }: Random, length: number): Buffer {
+  return Buffer.from(Array.from({ length }, () => int(0, 255)))
+}

@@ -72,7 +72,7 @@ export async function rawClient (t: { teardown (fn: () => unknown): void }, to: 
         if (!done() && !over()) return
         changed.delete(check)
         if (done()) resolve()
-        else reject(new Error(`the connection ended (${error ?? (sawFin ? 'FIN' : 'closed')}) before ${what}; received ${JSON.stringify(received)}`))
+        else reject(new Error(`the connection ended (${error ?? (sawFin ? 'FIN' : 'closed')}) before ${what}; received ${JSON.stringify(received.slice(0, 500))}`))
       }
       changed.add(check)
       check()

@@ -37,7 +37,7 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     }
   }
   const node = new Node()
-  const session = { session: node, open, onChange: () => {} } as unknown as Session & { open: number }
+  const session = { session: node, open, peak: open, onChange: () => {} } as unknown as Session & { open: number }
   const goaway = new Goaway(session, {
     clock,
     peerCloseTimeout: 250,
@@ -56,7 +56,11 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     log,
     node,
     state,
-    opened () { session.open++; session.onChange('opened') },
+    opened () {
+      session.open++
+      session.peak = Math.max(session.peak, session.open)
+      session.onChange('opened')
+    },
     closed () { session.open--; session.onChange('closed') },
     ack: (error: Error | null = null) => pings.shift()?.(error)
   }
@@ -176,20 +180,32 @@ t.test('without a notice a stream that ends the silence begins it anew', async t
 })
 
 t.test('row 26: a client that has as many streams open as ever has nothing on its way: that is the moment', async t => {
-  const { clock, goaway, log, opened, closed } = setUp()
+  const { clock, goaway, log, opened, closed } = setUp({ open: 3 })
   goaway.announce()
-  for (let i = 0; i < 3; i++) opened()
   closed()
-  clock.advance(1000)
-  goaway.settle()
+  clock.advance(100)
   closed()
   opened()
   t.same(log, ['0: notice'], 'two of three')
   opened()
-  t.same(log.slice(1), refusedAt(1000))
+  t.same(log.slice(1), refusedAt(100), 'the grace is not waited for')
   for (let i = 0; i < 3; i++) closed()
   clock.advance(250)
-  t.same(log.slice(3), ['1250: close'])
+  t.same(log.slice(3), ['350: close'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('before the end of the grace a session that is quiet, or less busy than ever, is left alone', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ open: 3 })
+  goaway.announce()
+  closed()
+  closed()
+  opened()
+  closed()
+  closed()
+  clock.advance(900)
+  opened()
+  t.same(log, ['0: notice'])
 })
 
 t.test('what was open when the drain began counts for the most that were ever open', async t => {
@@ -353,4 +369,26 @@ t.test('there is one final GOAWAY', async t => {
   closed()
   await clock.pass(20_000)
   t.same(log.filter(line => line.includes('GOAWAY')), refusedAt(0))
+})
+
+t.test('the end of the grace changes nothing for a session whose peer has said GOAWAY before', async t => {
+  for (const outboundQueueSize of [0, 1]) {
+    const { clock, goaway, log, node } = setUp({ written: null })
+    goaway.announce()
+    node.state.outboundQueueSize = outboundQueueSize
+    node.close()
+    goaway.settle()
+    node.state.outboundQueueSize = 0
+    await clock.pass(20_000)
+    t.match(log.at(-1), /: close$/)
+    t.equal(log.filter(line => line.endsWith(': GOAWAY')).length, 1)
+  }
+})
+
+t.test('a session whose first answer was faster than its turn to be told is told once', async t => {
+  const { goaway, log, opened, closed } = setUp({ written: true })
+  opened()
+  closed()
+  goaway.announce()
+  t.same(log, ['0: notice', '0: PING'])
 })

@@ -1,0 +1,46 @@
+import t from 'tap'
+import { findChromium, startBrowser } from './interop/browser/browser.ts'
+import { restartUnderPage } from './interop/browser/restart.ts'
+
+const chromium = findChromium()
+const skip = chromium === null && 'chromium (Debian package chromium) is missing'
+// Processes, proxies and a browser take their time on a machine that is busy with other things.
+t.setTimeout(300_000)
+// Where everything has to be tested, a missing tool is a failure.
+if (skip !== false && process.env.CI === 'true') t.fail(skip)
+
+const restarts = 3
+
+t.test('a page in Chromium does not notice that its server is restarted', { skip }, async t => {
+  const browser = await startBrowser(t, chromium as string)
+  t.jobs = 2
+  for (const { kind, title, spoken } of [
+    { kind: 'http', title: 'HTTP/1.1', spoken: 'http/1.1' },
+    { kind: 'h2', title: 'HTTP/2 over TLS, and the WebSocket over HTTP/1.1', spoken: 'h2' }
+  ] as const) {
+    t.test(title, async t => {
+      const { fetches, socket, events, complaints, receivedTwice, stops } = await restartUnderPage(t, browser, kind, restarts)
+      t.comment(`${fetches.answered} requests, ${socket.echoed} echoes, ${events.ids.length} events, stream opened ${events.opened} times`)
+
+      t.same(fetches.failed, [], 'no request failed')
+      t.ok(fetches.answered > 20 * (restarts + 1))
+      t.same(fetches.protocols, [spoken])
+      t.same(receivedTwice, [], 'the browser has sent none again')
+
+      t.same(socket.closes, Array(restarts).fill({ code: 1001, reason: 'service restart', wasClean: true }))
+      t.equal(socket.opened, restarts + 1, 'the WebSocket is back after each restart')
+      t.ok(socket.echoed > 0)
+
+      t.ok(events.opened > restarts, 'the EventSource is back after each restart')
+      t.same(gaps(events.ids), [], 'no event is missing, none came twice')
+
+      t.same(complaints, [], 'the console is empty')
+      t.same(stops.map(({ code }) => code), Array(restarts).fill(0))
+    })
+  }
+})
+
+/** Where the next event is not the next one. */
+function gaps (ids: number[]): Array<[number, number]> {
+  return ids.slice(1).flatMap((id, i) => id === ids[i]! + 1 ? [] : [[ids[i]!, id] as [number, number]])
+}
