@@ -144,7 +144,7 @@ export class Connection {
       pingTimeout,
       latest,
       // Below TLS it would be no record.
-      writeNow: bytes => this.socket === this.transport ? sockets.writeNow(this.transport, bytes) : null
+      writeNow: sockets.canWriteNow && this.socket === this.transport ? bytes => sockets.writeNow(this.transport, bytes) : null
     })
   }
 

@@ -63,14 +63,18 @@ export class Sockets {
     }
   }
 
+  get canWriteNow (): boolean {
+    return this.#native !== null
+  }
+
   /**
-   * Writes these bytes past Node, at once: `false` when they would have to wait, `null` when there are no system calls.
+   * Writes these bytes past Node, at once: `false` when they would have to wait.
    * Whoever calls it knows that what Node wrote before ends where these bytes may begin.
    */
-  writeNow (socket: Socket, bytes: Uint8Array): boolean | null {
+  writeNow (socket: Socket, bytes: Uint8Array): boolean {
     const native = this.#native
     const fd = descriptorOf(socket)
-    if (native === null || fd === null) return null
+    if (native === null || fd === null) return false
     try {
       if (!isFlushed(socket) || !native.isWritable(fd)) return false
       // Part of them would break what the peer reads next. With that much room it does not happen.

@@ -6,9 +6,9 @@ export interface GoawayEnv {
   clock: Clock
   /**
    * Writes these bytes at once, past Node, between two frames: `false` when something that was written before still
-   * waits, `null` when it cannot be done on this connection at all.
+   * waits. `null`: it cannot be done on this connection.
    */
-  writeNow (bytes: Uint8Array): boolean | null
+  writeNow: ((bytes: Uint8Array) => boolean) | null
   /** Lets bytes of the peer, and its FIN, come in again. */
   readOn (): void
   /** How long the peer may close first when its last stream has ended, in ms. */
@@ -49,9 +49,8 @@ const highestStream = 2 ** 31 - 1
 export class Goaway {
   readonly #session: Session
   readonly #env: GoawayEnv
-  #announced = false
+  #announced: boolean
   #noticed = false
-  #withoutNotice = false
   #settling = false
   #settledAt = 0
   #refusing = false
@@ -62,6 +61,8 @@ export class Goaway {
   constructor (session: Session, env: GoawayEnv) {
     this.#session = session
     this.#env = env
+    // What cannot be told counts as told.
+    this.#announced = env.writeNow === null && session.used
     session.onChange = change => change === 'opened' ? this.#opened() : this.#closed()
     session.session.once('close', () => { this.#cancelWait(); this.#cancelLatest() })
     // Node calls it when the peer says GOAWAY, which it does as it leaves, and would then close first.
@@ -74,17 +75,12 @@ export class Goaway {
     // Whoever closed it before the drain began has named the last stream: no GOAWAY may name a later one.
     if (session.destroyed || session.closed || this.#noticed || this.#refusing) return
     this.#announced = true
-    const written = this.#env.writeNow(shutdownNotice)
-    if (written === true) {
-      this.#noticed = true
-      this.#refuseIn(this.#env.pingTimeout)
-      this.#ping(() => this.#refuse())
-    } else if (written === false) {
-      // Full buffers: the ACK comes when the peer has read what is in them.
-      this.#ping(() => this.announce())
-    } else {
-      this.#withoutNotice = true
-    }
+    const { writeNow } = this.#env
+    if (writeNow === null) return
+    this.#noticed = writeNow(shutdownNotice)
+    if (this.#noticed) this.#refuseIn(this.#env.pingTimeout)
+    // Full buffers: the ACK comes when the peer has read what is in them.
+    this.#ping(() => this.#noticed ? this.#refuse() : this.announce())
   }
 
   /** The grace is over: streams are refused as soon as little can cross that. */
@@ -112,7 +108,8 @@ export class Goaway {
   }
 
   get #isUndecided (): boolean {
-    return (this.#settling || this.#withoutNotice) && !this.#noticed && !this.#refusing
+    const isTold = this.#announced && this.#env.writeNow === null
+    return (this.#settling || isTold) && !this.#noticed && !this.#refusing
   }
 
   // From 1 at the end of the grace to 0 at the latest moment.

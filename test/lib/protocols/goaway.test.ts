@@ -37,18 +37,20 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     }
   }
   const node = new Node()
-  const session = { session: node, open, peak: open, onChange: () => {} } as unknown as Session & { open: number }
+  const session = { session: node, open, peak: open, used: open > 0, onChange: () => {} } as unknown as Session & { open: number }
   const goaway = new Goaway(session, {
     clock,
     peerCloseTimeout: 250,
     pingTimeout: 5000,
     latest,
     readOn () {},
-    writeNow (bytes) {
-      say('notice')
-      state.bytes = Buffer.from(bytes)
-      return state.written
-    }
+    writeNow: written === null
+      ? null
+      : bytes => {
+        say('notice')
+        state.bytes = Buffer.from(bytes)
+        return state.written === true
+      }
   })
   return {
     clock,
@@ -154,11 +156,11 @@ t.test('without a notice an idle session gets the final GOAWAY when it has been 
   clock.advance(1000)
   goaway.settle()
   clock.advance(49)
-  t.same(log, ['0: notice'])
+  t.same(log, [])
   clock.advance(1)
-  t.same(log.slice(1), refusedAt(1050))
+  t.same(log, refusedAt(1050))
   clock.advance(250)
-  t.same(log.slice(3), ['1300: close'])
+  t.same(log.slice(2), ['1300: close'])
   t.equal(clock.timers, 0)
 })
 
@@ -174,9 +176,9 @@ t.test('without a notice a stream that ends the silence begins it anew', async t
   clock.advance(30)
   closed()
   clock.advance(49)
-  t.same(log, ['0: notice'])
+  t.same(log, [])
   clock.advance(1)
-  t.same(log.slice(1), refusedAt(1110))
+  t.same(log, refusedAt(1110))
 })
 
 t.test('row 26: a client that has as many streams open as ever has nothing on its way: that is the moment', async t => {
@@ -186,12 +188,12 @@ t.test('row 26: a client that has as many streams open as ever has nothing on it
   clock.advance(100)
   closed()
   opened()
-  t.same(log, ['0: notice'], 'two of three')
+  t.same(log, [], 'two of three')
   opened()
-  t.same(log.slice(1), refusedAt(100), 'the grace is not waited for')
+  t.same(log, refusedAt(100), 'the grace is not waited for')
   for (let i = 0; i < 3; i++) closed()
   clock.advance(250)
-  t.same(log.slice(3), ['350: close'])
+  t.same(log.slice(2), ['350: close'])
   t.equal(clock.timers, 0)
 })
 
@@ -205,7 +207,7 @@ t.test('before the end of the grace a session that is quiet, or less busy than e
   closed()
   clock.advance(900)
   opened()
-  t.same(log, ['0: notice'])
+  t.same(log, [])
 })
 
 t.test('what was open when the drain began counts for the most that were ever open', async t => {
@@ -213,7 +215,7 @@ t.test('what was open when the drain began counts for the most that were ever op
   closed()
   goaway.settle()
   opened()
-  t.same(log.slice(1), refusedAt(0))
+  t.same(log, refusedAt(0))
 })
 
 t.test('the longer a session is never as busy again, the less is enough', async t => {
@@ -227,7 +229,7 @@ t.test('the longer a session is never as busy again, the less is enough', async 
     closed()
     opened()
   }
-  t.same(log.slice(1), refusedAt(2000), 'three of four, after a quarter of the time')
+  t.same(log, refusedAt(2000), 'three of four, after a quarter of the time')
 })
 
 t.test('a session in which nothing changes gets the final GOAWAY in time', async t => {
@@ -235,9 +237,9 @@ t.test('a session in which nothing changes gets the final GOAWAY in time', async
   goaway.announce()
   goaway.settle()
   clock.advance(4999)
-  t.same(log.slice(1), [])
+  t.same(log, [])
   clock.advance(1)
-  t.same(log.slice(1), refusedAt(5000))
+  t.same(log, refusedAt(5000))
 })
 
 t.test('a session that came later is told with its first answer, and in any case at the end of its grace', async t => {
@@ -260,11 +262,11 @@ t.test('the last stream is named when the frame before was sent, and not earlier
   goaway.settle()
   node.state.outboundQueueSize = 3
   opened()
-  t.same(log.slice(1), [`0: GOAWAY 0 ${2 ** 31 - 1}`])
+  t.same(log, [`0: GOAWAY 0 ${2 ** 31 - 1}`])
   for (const size of [3, 2, 1]) {
     node.state.outboundQueueSize = size
     clock.advance(1000)
-    t.equal(log.length, 2)
+    t.equal(log.length, 1)
   }
   closed()
   closed()
@@ -311,7 +313,7 @@ t.test('the session that closes before the frame was sent is left alone', async 
   opened()
   node.destroyed = true
   await clock.pass(10_000)
-  t.equal(log.length, 2)
+  t.equal(log.length, 1)
 })
 
 t.test('when the peer says GOAWAY, or the app closes the session, it may close first all the same', async t => {
