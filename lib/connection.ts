@@ -191,9 +191,9 @@ export class Connection {
     this.#leaving = true
     const webSocket = webSocketOn(socket)
     if (webSocket === null) return this.#leaveWhenRead(peerCloseTimeout)
-    let cancel = (): void => {}
+    let cancel: (() => void) | null = null
     const linger = (): void => {
-      cancel()
+      cancel?.()
       socket.off('finish', linger)
       // What the peer has sent before it saw the close frame is still read by its owner.
       socket.resume()
@@ -201,7 +201,7 @@ export class Connection {
     }
     // The library ends the socket as soon as the peer has answered.
     socket.once('finish', linger)
-    socket.once('close', () => cancel())
+    socket.once('close', () => cancel?.())
     sayGoingAway(webSocket, socket, () => { cancel = this.#env.clock.after(peerCloseTimeout, linger) })
   }
 

@@ -55,8 +55,9 @@ for (const [protocol, connect] of [
   }]
 ] as const) {
   t.test(`secure h2: a server's own timeout ends what is idle, with a client of ${protocol}`, async t => {
-    const { app, listen } = await testApp(t, {}, { http2: true, https: { ...tlsOptions, allowHTTP1: true }, connectionTimeout: 200 } as object)
+    const { app, listen } = await testApp(t, {}, { http2: true, https: { ...tlsOptions, allowHTTP1: true }, connectionTimeout: 200, http2SessionTimeout: 200 } as object)
     app.get('/', async () => 'hello')
+    Object.assign(app.server, { keepAliveTimeout: 200 })
     const client: ClientHttp2Session | tls.TLSSocket = await connect((await listen()).port)
     client.on('error', () => {})
     t.teardown(() => { client.destroy() })

@@ -7,13 +7,13 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type Serv
 export class Session {
   readonly session: ServerHttp2Session
   /** A stream was opened, or has closed. */
-  onChange: (change: 'opened' | 'closed') => void = () => {}
+  onChange: ((change: 'opened' | 'closed') => void) | null = null
   /** How many streams were ever open at the same time. */
   peak = 0
   readonly #streams = new Map<ServerHttp2Stream, IncomingHttpHeaders>()
 
   /** `onServed`: a stream has ended well. */
-  constructor (session: ServerHttp2Session, onServed = () => {}) {
+  constructor (session: ServerHttp2Session, onServed: () => void) {
     this.session = session
     // Before its handler, which may ask.
     session.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
@@ -24,9 +24,9 @@ export class Session {
         // A session that broke takes its streams along; its last state is the one before.
         if (isServed || !session.destroyed) this.#streams.delete(stream)
         if (isServed) onServed()
-        this.onChange('closed')
+        this.onChange?.('closed')
       })
-      this.onChange('opened')
+      this.onChange?.('opened')
     })
   }
 

@@ -122,6 +122,26 @@ t.test('leaving twice is leaving once', async t => {
   await client.fin()
 })
 
+t.test('row 15: http: a WebSocket whose socket ends or breaks before it has the close frame leaves no timer behind', async t => {
+  for (const ending of ['end', 'break'] as const) {
+    const { client, clock, connection, gone } = await setUp(t)
+    const compressing = { bufferedAmount: 1, close () {}, terminate () {}, ping () {} }
+    Object.assign(connection.socket, { [Symbol('websocket')]: compressing })
+    connection.leaveUpgraded(250)
+    t.equal(clock.timers, 0)
+    if (ending === 'end') {
+      connection.socket.end()
+      await client.fin()
+      t.equal(connection.state, 'lingering')
+      client.halfClose()
+    } else {
+      client.reset()
+    }
+    await gone
+    t.equal(clock.timers, 0)
+  }
+})
+
 t.test('retiring an idle connection does nothing', async t => {
   const { clock, connection, events, retirement } = await setUp(t)
   connection.retire(retirement)

@@ -9,15 +9,16 @@ const notice = { lastStream: 2 ** 31 - 1, code: 0 }
 /** A client with a stream that is open until it is told to end. */
 async function busyClient (t: Test, server: Server, options = {}) {
   const executed: string[] = []
-  const late = deferred<string>()
+  const [late, together] = [deferred<string>(), deferred<string>()]
   const { app, to } = await server.start(t, { idleGrace: 100, ...options }, app => {
     app.get('/late', () => late.promise)
+    app.get('/together', () => together.promise)
     app.get('/:name', async ({ url }) => { executed.push(url); return url })
   })
   const client: Http2Client = asHttp2(await server.client(t, to))
   const open = client.ask('/late')
   await eventually(() => app.drain.connections.streams === 1, 'the stream is open')
-  return { app, executed, late, client, open }
+  return { app, executed, late, together, client, open }
 }
 
 const tests: Tests = {
@@ -108,15 +109,32 @@ export default {
       }
     },
     h2: {
-      'streams are served until idleGrace is over, and then the GOAWAY waits for a moment in which little can cross it': async (t, server) => {
-        const { app, executed, late, client, open } = await busyClient(t, server, { idleGrace: 1000 })
+      'the stream with which as many are open as ever is served, and its client is told': async (t, server) => {
+        const { app, late, client, open } = await busyClient(t, server, { idleGrace: 5000 })
+        const closing = app.drain.begin('test')
+        t.match(await client.ask('/a').answer(), { status: 200, body: '/a' })
+        t.ok(client.isTold, 'before its answer')
+        late.resolve('whole')
+        t.match(await open.answer(), { status: 200, body: 'whole' })
+        t.equal(await leave(client.wire), null, 'no RST')
+        t.same(client.goaways, [notice, { lastStream: 3, code: 0 }])
+        t.match(await closing, { requests: { served: 2 }, connections: { total: 1, cut: 0 } })
+      },
+
+      'a session that is less busy than ever is served until idleGrace is over, and told when it is quiet': async (t, server) => {
+        const { app, executed, late, together, client, open } = await busyClient(t, server, { idleGrace: 1000 })
+        const more = [1, 2, 3].map(() => client.ask('/together'))
+        await eventually(() => app.drain.connections.streams === 4, 'four streams are open')
+        together.resolve('together')
+        await Promise.all(more.map(exchange => exchange.answer()))
+        await eventually(() => app.drain.connections.streams === 1, 'three have closed')
         const closing = app.drain.begin('test')
         for (let i = 0; i < 5; i++) t.match(await client.ask('/within').answer(), { status: 200 })
         t.notOk(client.isTold)
         late.resolve('whole')
         t.match(await open.answer(), { status: 200, body: 'whole' })
         t.equal(await leave(client.wire), null, 'no RST')
-        t.same(client.goaways, [notice, { lastStream: 1 + 2 * executed.length, code: 0 }])
+        t.same(client.goaways, [notice, { lastStream: 7 + 2 * executed.length, code: 0 }])
         t.match(await closing, { requests: { served: executed.length + 1 }, connections: { total: 1, cut: 0 } })
       }
     }

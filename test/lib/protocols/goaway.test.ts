@@ -61,9 +61,9 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     opened () {
       session.open++
       session.peak = Math.max(session.peak, session.open)
-      session.onChange('opened')
+      session.onChange?.('opened')
     },
-    closed () { session.open--; session.onChange('closed') },
+    closed () { session.open--; session.onChange?.('closed') },
     ack: (error: Error | null = null) => pings.shift()?.(error)
   }
 }
