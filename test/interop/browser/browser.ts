@@ -59,7 +59,7 @@ export async function openPage (browser: Browser, url: string): Promise<OpenPage
     async goesOn (times) {
       const answered = await page.evaluate('results.fetches.answered') as number
       await page.waitForFunction(`results.fetches.answered >= ${answered + 20} && results.socket.opened >= ${times} && results.events.opened >= ${times}`,
-        { polling: 50, timeout: 20_000 })
+        { polling: 50, timeout: 90_000 })
     },
     async finish () {
       return JSON.parse(await page.evaluate('finish().then(JSON.stringify)') as string)
