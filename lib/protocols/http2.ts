@@ -15,19 +15,24 @@ export class Session {
   /** `onServed`: a stream has ended well. */
   constructor (session: ServerHttp2Session, onServed: () => void) {
     this.session = session
+    const closed = (stream: ServerHttp2Stream): void => this.#closed(stream, onServed)
+    // One function for all streams: a closure each, and the wrapper of once(), would cost more than all the rest.
+    const onClose = function (this: ServerHttp2Stream): void { closed(this) }
     // Before its handler, which may ask.
     session.prependListener('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
       this.#streams.set(stream, headers)
-      this.peak = Math.max(this.peak, this.open)
-      stream.once('close', () => {
-        const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
-        // A session that broke takes its streams along; its last state is the one before.
-        if (isServed || !session.destroyed) this.#streams.delete(stream)
-        if (isServed) onServed()
-        this.onChange?.('closed')
-      })
+      if (this.open > this.peak) this.peak = this.open
+      stream.on('close', onClose)
       this.onChange?.('opened')
     })
+  }
+
+  #closed (stream: ServerHttp2Stream, onServed: () => void): void {
+    const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
+    // A session that broke takes its streams along; its last state is the one before.
+    if (isServed || !this.session.destroyed) this.#streams.delete(stream)
+    if (isServed) onServed()
+    this.onChange?.('closed')
   }
 
   /** It has had a stream. */
