@@ -139,7 +139,8 @@ export class Connection {
     this.#rememberPeer()
     this.#goaway = new Goaway(session, {
       clock,
-      readOn: () => restartReads(this.socket),
+      // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.
+      readOn: () => { if (this.socket === this.transport) restartReads(this.socket) },
       peerCloseTimeout,
       pingTimeout,
       latest,
