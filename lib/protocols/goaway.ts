@@ -19,8 +19,8 @@ export interface GoawayEnv {
   latest: number
 }
 
-// RFC 9113 section 6.8: a frame of type 7 on stream 0, the last stream identifier 2^31-1, the code NO_ERROR. "New streams
-// will be refused soon, those that cross this frame will not." Node's own goaway() with these values refuses them at once.
+// RFC 9113 section 6.8: a frame of type 7 on stream 0, the last stream identifier 2^31-1, the code NO_ERROR. New streams
+// will be refused soon, those that cross this frame are not. Node's own goaway() with these values refuses them at once.
 const shutdownNotice = Uint8Array.of(0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0)
 
 // A session counts as quiet when no stream has been open for this long, in ms.
