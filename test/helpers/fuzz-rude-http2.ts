@@ -2,18 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { garbage } from './fuzz-random.ts'
 import type { Rude, RudeDeed } from './fuzz-rude.ts'
 import { connectWire, type Wire } from './fuzz-servers.ts'
-import { http2Get, http2Preface, http2SettingsAck } from './http2-bytes.ts'
+import { frame, http2Get, http2Preface, http2SettingsAck } from './http2-bytes.ts'
 
 const [HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION] = [1, 3, 4, 6, 7, 8, 9]
-
-function frame (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head.writeUInt8(type, 3)
-  head.writeUInt8(flags, 4)
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
-}
 
 function number (value: number): Buffer {
   const bytes = Buffer.alloc(4)

@@ -29,7 +29,8 @@ export function http2Get (path: string, stream = 1): Buffer {
   return frame(1, 5, stream, block)
 }
 
-function frame (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
+/** One frame. */
+export function frame (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
   const head = Buffer.alloc(9)
   head.writeUIntBE(payload.length, 0, 3)
   head.writeUInt8(type, 3)

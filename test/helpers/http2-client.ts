@@ -1,4 +1,5 @@
 import type { AskOptions, Client, Exchange } from './exchange.ts'
+import { frame } from './http2-bytes.ts'
 import type { Wire } from './wire.ts'
 
 /*
@@ -181,15 +182,6 @@ function preface (window: number): Buffer {
 
 function setting (id: number, value: number): Buffer {
   return Buffer.concat([Buffer.from([0, id]), uint32(value)])
-}
-
-export function frame (type: number, flags: number, stream: number, payload: Buffer = Buffer.alloc(0)): Buffer {
-  const head = Buffer.alloc(9)
-  head.writeUIntBE(payload.length, 0, 3)
-  head.writeUInt8(type, 3)
-  head.writeUInt8(flags, 4)
-  head.writeUInt32BE(stream, 5)
-  return Buffer.concat([head, payload])
 }
 
 export function uint32 (value: number): Buffer {
