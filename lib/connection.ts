@@ -134,9 +134,10 @@ export class Connection {
     else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
   }
 
-  #retireSession (session: Session, { peerCloseTimeout, pingTimeout, lastCall: latest }: Retirement): void {
+  #retireSession (session: Session, { peerCloseTimeout, pingTimeout, lastCall: latest, onServed }: Retirement): void {
     const { clock, sockets } = this.#env
     this.#rememberPeer()
+    session.watch(onServed)
     this.#goaway = new Goaway(session, {
       clock,
       // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.

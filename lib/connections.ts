@@ -144,7 +144,7 @@ export class Connections {
   #sessionOpened (session: ServerHttp2Session): void {
     const connection = this.#newest === null ? undefined : this.#find(this.#newest)
     if (connection === undefined) return
-    connection.hasSession(new Session(session, () => this.#retirement?.onServed()))
+    connection.hasSession(new Session(session))
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 

@@ -10,9 +10,12 @@ export interface PageRun extends Results {
   stops: Stopped[]
 }
 
+// On a busy machine a browser may not run for seconds; whoever gives up on it by then is not what this is about.
+const patient = { lingerTimeout: 60_000, lingerTime: 60_000, hardStopAfter: 90_000 }
+
 /** Opens a page of a server, and restarts that server `times` times on its port. */
 export async function restartUnderPage (t: Teardown, browser: Browser, kind: ServerKind, times: number): Promise<PageRun> {
-  const service = await startService(t, { kind, versions: times + 1, routes: new URL('routes.ts', import.meta.url) })
+  const service = await startService(t, { kind, versions: times + 1, routes: new URL('routes.ts', import.meta.url), options: patient })
   const page = await openPage(browser, `${service.origin}/`)
   const stops: Stopped[] = []
 

@@ -3,18 +3,19 @@ import { once } from 'node:events'
 import http from 'node:http'
 import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { isStream, Session } from '../../../lib/protocols/http2.ts'
+import { isStream, Session, streamsOf } from '../../../lib/protocols/http2.ts'
 import { eventually } from '../../helpers/app.ts'
 
-async function connected (t: { teardown (fn: () => unknown): void }) {
-  const server = http2.createServer()
+/** `keepsStreams: false`: a Node that keeps its open streams where nobody finds them. */
+async function connected (t: { teardown (fn: () => unknown): void }, { isOurs = true, keepsStreams = true } = {}) {
+  // A listener for requests makes them, as Fastify's does.
+  const server = http2.createServer(() => {})
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const opened = once(server, 'session') as Promise<[ServerHttp2Session]>
   const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const [session] = await opened
-  let served = 0
-  const watched = new Session(session, () => { served++ })
+  const watched = isOurs ? new Session(keepsStreams ? session : hiding(session)) : null as never
   const streams: ServerHttp2Stream[] = []
   session.on('stream', stream => { streams.push(stream) })
   t.teardown(() => {
@@ -22,22 +23,60 @@ async function connected (t: { teardown (fn: () => unknown): void }) {
     session.destroy()
     server.close()
   })
-  return { client, session, watched, streams, served: () => served }
+  return { client, session, watched, streams }
 }
 
-t.test('a session is active as long as a stream is open', async t => {
+/** A session without what Node keeps under symbols. */
+function hiding (session: ServerHttp2Session): ServerHttp2Session {
+  return new Proxy(session, { ownKeys: target => Reflect.ownKeys(target).filter(key => typeof key === 'string'), get: (target, key) => Reflect.get(target, key, target) })
+}
+
+t.test('until a session is watched its streams are those that Node keeps, and nobody listens for their end', async t => {
+  const [{ session, client, streams }, bare] = await Promise.all([connected(t), connected(t, { isOurs: false })])
+  t.equal(streamsOf(session)?.size, 0)
+  for (const each of [client, bare.client]) each.request({ ':path': '/' }).on('error', () => {}).resume()
+  await eventually(() => streams.length + bare.streams.length === 2, 'both streams were opened')
+  t.same([...streamsOf(session)!.values()], streams)
+  t.equal(streams[0]!.listenerCount('close'), bare.streams[0]!.listenerCount('close'))
+})
+
+t.test('watching begins with the streams that are open', async t => {
   const { client, watched, streams } = await connected(t)
-  t.equal(watched.state, 'idle')
+  const changes: string[] = []
   const requests = [client.request({ ':path': '/a' }), client.request({ ':path': '/b' })]
   for (const request of requests) request.resume()
   await eventually(() => streams.length === 2, 'both streams were opened')
-  t.equal(watched.state, 'active')
-  streams[0]?.end('a')
-  await eventually(() => streams[0]?.closed === true, 'one was closed')
-  t.equal(watched.state, 'active')
-  streams[1]?.end('b')
-  await eventually(() => watched.state === 'idle', 'the session was idle')
+  let served = 0
+  watched.watch(() => { served++ })
+  watched.watch(() => { served++ })
+  watched.onChange = change => { changes.push(`${change}: ${watched.open}`) }
+  t.equal(watched.peak, 2)
+  for (const stream of streams) stream.end('x')
+  await eventually(() => watched.open === 0, 'both were closed')
+  t.same(changes, ['closed: 1', 'closed: 0'])
+  t.equal(served, 2)
 })
+
+for (const { name, keepsStreams, isWatched } of [
+  { name: 'not watched', keepsStreams: true, isWatched: false },
+  { name: 'watched', keepsStreams: true, isWatched: true },
+  { name: 'counted', keepsStreams: false, isWatched: false }
+]) {
+  t.test(`a session is active as long as a stream is open: ${name}`, async t => {
+    const { client, watched, streams } = await connected(t, { keepsStreams })
+    if (isWatched) watched.watch(() => {})
+    t.equal(watched.state, 'idle')
+    const requests = [client.request({ ':path': '/a' }), client.request({ ':path': '/b' })]
+    for (const request of requests) request.resume()
+    await eventually(() => streams.length === 2, 'both streams were opened')
+    t.equal(watched.state, 'active')
+    streams[0]?.end('a')
+    await eventually(() => streams[0]?.closed === true, 'one was closed')
+    t.equal(watched.state, 'active')
+    streams[1]?.end('b')
+    await eventually(() => watched.state === 'idle', 'the session was idle')
+  })
+}
 
 t.test('row 32: a stream that its client resets is counted out', async t => {
   const { client, watched, streams } = await connected(t)
@@ -53,6 +92,7 @@ t.test('row 32: a session that breaks is in the state in which it was', async t 
   client.on('error', () => {})
   client.request({ ':path': '/' }).on('error', () => {})
   await eventually(() => streams.length === 1, 'the stream was opened')
+  watched.watch(() => {})
   const closed = once(streams[0]!, 'close').catch(() => {})
   streams[0]!.on('error', () => {})
   session.on('error', () => {}).destroy(new Error('the peer is lost'))
@@ -76,8 +116,10 @@ t.test('the oldest open request is described, without its query', async t => {
 })
 
 t.test('a change is told when it can be seen; only streams that ended well were served', async t => {
-  const { client, watched, streams, served } = await connected(t)
+  const { client, watched, streams } = await connected(t)
   const seen: string[] = []
+  let served = 0
+  watched.watch(() => { served++ })
   watched.onChange = change => { seen.push(`${change}: ${watched.open}`) }
   client.request({ ':path': '/' }).resume()
   await eventually(() => streams.length === 1, 'the stream was opened')
@@ -86,7 +128,7 @@ t.test('a change is told when it can be seen; only streams that ended well were 
   client.request({ ':path': '/' }).on('error', () => {}).close(http2.constants.NGHTTP2_CANCEL)
   await eventually(() => seen.length === 4, 'the second was closed')
   t.same(seen, ['opened: 1', 'closed: 0', 'opened: 1', 'closed: 0'])
-  t.equal(served(), 1)
+  t.equal(served, 1)
 })
 
 t.test('answers on streams are told apart from those of HTTP/1.x', async t => {
