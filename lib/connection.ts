@@ -141,6 +141,7 @@ export class Connection {
     this.#goaway = new Goaway(session, {
       clock,
       // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.
+      endSocket: () => { if (!this.socket.writableEnded) this.socket.end() },
       readOn: () => { if (this.socket === this.transport) restartReads(this.socket) },
       peerCloseTimeout,
       pingTimeout,

@@ -11,6 +11,8 @@ export interface GoawayEnv {
   writeNow: ((bytes: Uint8Array) => boolean) | null
   /** Lets bytes of the peer, and its FIN, come in again. */
   readOn (): void
+  /** Closes the socket below a session that is over. */
+  endSocket (): void
   /** How long the peer may close first when its last stream has ended, in ms. */
   peerCloseTimeout: number
   /** How long a PING may stay unanswered, in ms. */
@@ -55,6 +57,7 @@ export class Goaway {
   #settledAt = 0
   #refusing = false
   #final = false
+  #isEnding = false
   #cancelWait = () => {}
   #cancelLatest = () => {}
 
@@ -64,7 +67,11 @@ export class Goaway {
     // What cannot be told counts as told.
     this.#announced = env.writeNow === null && session.used
     session.onChange = change => change === 'opened' ? this.#opened() : this.#closed()
-    session.session.once('close', () => { this.#cancelWait(); this.#cancelLatest() })
+    session.session.once('close', () => {
+      this.#isEnding = true
+      this.#cancelWait()
+      this.#cancelLatest()
+    })
     // Node calls it when the peer says GOAWAY, which it does as it leaves, and would then close first.
     session.session.close = () => this.#refuse()
   }
@@ -73,7 +80,7 @@ export class Goaway {
   announce (): void {
     const { session } = this.#session
     // Whoever closed it before the drain began has named the last stream: no GOAWAY may name a later one.
-    if (session.destroyed || session.closed || this.#noticed || this.#refusing) return
+    if (this.#isOver() || session.closed || this.#noticed || this.#refusing) return
     this.#announced = true
     const { writeNow } = this.#env
     if (writeNow === null) return
@@ -87,7 +94,7 @@ export class Goaway {
   settle (): void {
     if (!this.#announced) this.announce()
     // A session whose peer has said GOAWAY meanwhile is on its way out, and its timers are not those of below.
-    if (this.#noticed || this.#refusing) return
+    if (this.#isOver() || this.#noticed || this.#refusing) return
     const { clock, latest } = this.#env
     this.#settling = true
     this.#settledAt = clock.now()
@@ -134,7 +141,7 @@ export class Goaway {
   #refuse (): void {
     const { session } = this.#session
     // Whoever closed it before the drain began is closing it.
-    if (this.#refusing || session.closed || session.destroyed) return
+    if (this.#isOver() || this.#refusing || session.closed) return
     this.#refusing = true
     this.#cancelLatest()
     session.goaway(constants.NGHTTP2_NO_ERROR, highestStream)
@@ -144,7 +151,7 @@ export class Goaway {
   // No event tells of it.
   #finishWhenSent (wait: number): void {
     const { session } = this.#session
-    if (session.destroyed) return
+    if (this.#isOver()) return
     if (session.state.outboundQueueSize === 0) return this.#finish()
     this.#cancelLatest = this.#env.clock.after(wait, () => this.#finishWhenSent(Math.min(2 * wait, longestLook)))
   }
@@ -171,11 +178,22 @@ export class Goaway {
   // Node may miss that the last frame of a session it closes was sent, and would keep the socket open for ever.
   #destroyWhenSent (wait: number): void {
     const { session } = this.#session
-    if (session.destroyed) return
+    if (this.#isOver()) return
     this.#cancelWait = this.#env.clock.after(wait, () => {
-      if (session.state.outboundQueueSize === 0) session.destroy()
-      else this.#destroyWhenSent(Math.min(2 * wait, longestLook))
+      if (session.destroyed || session.state.outboundQueueSize !== 0) return this.#destroyWhenSent(Math.min(2 * wait, longestLook))
+      session.destroy()
+      this.#isOver()
     })
+  }
+
+  // A session that is destroyed closes its socket when its last write is over, and Node may miss that over TLS.
+  #isOver (): boolean {
+    if (!this.#session.session.destroyed) return false
+    if (this.#isEnding) return true
+    this.#isEnding = true
+    this.#cancelWait()
+    this.#cancelWait = this.#env.clock.after(this.#env.peerCloseTimeout, () => this.#env.endSocket())
+    return true
   }
 
   #ping (onAck: () => void): void {

@@ -1,5 +1,4 @@
 import type { Socket } from 'node:net'
-import { hiddenOn } from './hidden.ts'
 
 /** The part of a WebSocket of the package ws that is used. */
 export interface WebSocket {
@@ -20,7 +19,17 @@ const goingAway = 1001
  * the app, and when.
  */
 export function webSocketOn (socket: Socket): WebSocket | null {
-  return hiddenOn<WebSocket>(socket, ({ close, terminate, ping }) => [close, terminate, ping].every(member => typeof member === 'function'))
+  for (const symbol of Object.getOwnPropertySymbols(socket)) {
+    const value: unknown = (socket as unknown as Record<symbol, unknown>)[symbol]
+    if (isWebSocket(value)) return value
+  }
+  return null
+}
+
+function isWebSocket (value: unknown): value is WebSocket {
+  if (typeof value !== 'object' || value === null) return false
+  const { close, terminate, ping } = value as Partial<WebSocket>
+  return [close, terminate, ping].every(member => typeof member === 'function')
 }
 
 /** Sends the close frame; `sent`: the socket has it. The library ends the socket when the peer has sent its own. */

@@ -44,6 +44,7 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     pingTimeout: 5000,
     latest,
     readOn () {},
+    endSocket () { say('end') },
     writeNow: written === null
       ? null
       : bytes => {
@@ -311,7 +312,7 @@ t.test('the session that closes before the frame was sent is left alone', async 
   goaway.settle()
   node.state.outboundQueueSize = 1
   opened()
-  node.destroyed = true
+  node.end()
   await clock.pass(10_000)
   t.equal(log.length, 1)
 })
@@ -393,4 +394,27 @@ t.test('a session whose first answer was faster than its turn to be told is told
   closed()
   goaway.announce()
   t.same(log, ['0: notice', '0: PING'])
+})
+
+t.test('a session that is destroyed and keeps its socket, because Node has missed the end of its last write, has it ended', async t => {
+  const destroyed = (node: { destroyed: boolean }): void => { node.destroyed = true }
+  const { clock, goaway, log, node } = setUp({ written: null })
+  destroyed(node)
+  goaway.settle()
+  await clock.pass(20_000)
+  t.same(log, ['250: end'])
+
+  const later = setUp({ written: null })
+  later.goaway.settle()
+  later.clock.after(10, () => destroyed(later.node))
+  await later.clock.pass(20_000)
+  t.match(later.log.at(-1), /: end$/)
+  t.equal(later.log.filter(line => line.endsWith('end')).length, 1)
+
+  const closes = setUp({ written: null })
+  destroyed(closes.node)
+  closes.goaway.settle()
+  closes.node.end()
+  await closes.clock.pass(20_000)
+  t.same(closes.log, [])
 })

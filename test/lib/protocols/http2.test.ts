@@ -3,19 +3,18 @@ import { once } from 'node:events'
 import http from 'node:http'
 import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { isStream, Session, streamsOf } from '../../../lib/protocols/http2.ts'
+import { isStream, Session } from '../../../lib/protocols/http2.ts'
 import { eventually } from '../../helpers/app.ts'
 
-/** `keepsStreams: false`: a Node that keeps its open streams where nobody finds them. */
-async function connected (t: { teardown (fn: () => unknown): void }, { isOurs = true, keepsStreams = true } = {}) {
-  // A listener for requests makes them, as Fastify's does.
-  const server = http2.createServer(() => {})
+/** `isOurs: false`: a session as Node makes it. */
+async function connected (t: { teardown (fn: () => unknown): void }, { isOurs = true } = {}) {
+  const server = http2.createServer()
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const opened = once(server, 'session') as Promise<[ServerHttp2Session]>
   const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const [session] = await opened
-  const watched = isOurs ? new Session(keepsStreams ? session : hiding(session)) : null as never
+  const watched = isOurs ? new Session(session) : null as never
   const streams: ServerHttp2Stream[] = []
   session.on('stream', stream => { streams.push(stream) })
   t.teardown(() => {
@@ -26,18 +25,33 @@ async function connected (t: { teardown (fn: () => unknown): void }, { isOurs = 
   return { client, session, watched, streams }
 }
 
-/** A session without what Node keeps under symbols. */
-function hiding (session: ServerHttp2Session): ServerHttp2Session {
-  return new Proxy(session, { ownKeys: target => Reflect.ownKeys(target).filter(key => typeof key === 'string'), get: (target, key) => Reflect.get(target, key, target) })
-}
-
-t.test('until a session is watched its streams are those that Node keeps, and nobody listens for their end', async t => {
-  const [{ session, client, streams }, bare] = await Promise.all([connected(t), connected(t, { isOurs: false })])
-  t.equal(streamsOf(session)?.size, 0)
+t.test('until a session is watched nobody listens for the end of its streams', async t => {
+  const [{ client, streams }, bare] = await Promise.all([connected(t), connected(t, { isOurs: false })])
   for (const each of [client, bare.client]) each.request({ ':path': '/' }).on('error', () => {}).resume()
   await eventually(() => streams.length + bare.streams.length === 2, 'both streams were opened')
-  t.same([...streamsOf(session)!.values()], streams)
   t.equal(streams[0]!.listenerCount('close'), bare.streams[0]!.listenerCount('close'))
+})
+
+t.test('the most streams that were ever open are known, watched or not', async t => {
+  const { client, watched, streams } = await connected(t)
+  const open = async (count: number): Promise<void> => {
+    const before = streams.length
+    for (let i = 0; i < count; i++) client.request({ ':path': '/' }).resume()
+    await eventually(() => streams.length === before + count, 'they were opened')
+  }
+  const end = async (): Promise<void> => {
+    for (const stream of streams) if (!stream.writableEnded) stream.end('x')
+    await eventually(() => watched.open === 0, 'they were closed')
+  }
+  for (const count of [1, 1, 1, 3, 2]) {
+    await open(count)
+    await end()
+  }
+  t.equal(watched.peak, 3)
+  watched.watch(() => {})
+  await open(5)
+  t.equal(watched.peak, 5)
+  await end()
 })
 
 t.test('watching begins with the streams that are open', async t => {
@@ -48,7 +62,6 @@ t.test('watching begins with the streams that are open', async t => {
   await eventually(() => streams.length === 2, 'both streams were opened')
   let served = 0
   watched.watch(() => { served++ })
-  watched.watch(() => { served++ })
   watched.onChange = change => { changes.push(`${change}: ${watched.open}`) }
   t.equal(watched.peak, 2)
   for (const stream of streams) stream.end('x')
@@ -57,13 +70,9 @@ t.test('watching begins with the streams that are open', async t => {
   t.equal(served, 2)
 })
 
-for (const { name, keepsStreams, isWatched } of [
-  { name: 'not watched', keepsStreams: true, isWatched: false },
-  { name: 'watched', keepsStreams: true, isWatched: true },
-  { name: 'counted', keepsStreams: false, isWatched: false }
-]) {
-  t.test(`a session is active as long as a stream is open: ${name}`, async t => {
-    const { client, watched, streams } = await connected(t, { keepsStreams })
+for (const isWatched of [false, true]) {
+  t.test(`a session is active as long as a stream is open, ${isWatched ? '' : 'not '}watched`, async t => {
+    const { client, watched, streams } = await connected(t)
     if (isWatched) watched.watch(() => {})
     t.equal(watched.state, 'idle')
     const requests = [client.request({ ':path': '/a' }), client.request({ ':path': '/b' })]

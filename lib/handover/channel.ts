@@ -1,0 +1,37 @@
+import type { ChildProcess, SendHandle } from 'node:child_process'
+import { envelope, open } from './protocol.ts'
+
+/** One end of the channel between two processes: Node's own, a pair of sockets without a name that nobody else can open. */
+export class Channel<In extends object, Out extends object> {
+  readonly #end: ChildProcess | NodeJS.Process
+  #onMessage: (message: In, handle: unknown) => void = () => {}
+  readonly #hear = (message: unknown, handle: unknown): void => {
+    const content = open<In>(message)
+    if (content !== null) this.#onMessage(content, handle)
+  }
+
+  constructor (end: ChildProcess | NodeJS.Process) {
+    this.#end = end
+  }
+
+  /** `onLost`: the other side is gone, or has closed its end. */
+  listen (onMessage: (message: In, handle: unknown) => void, onLost: () => void): void {
+    this.#onMessage = onMessage
+    this.#end.on('message', this.#hear)
+    this.#end.once('disconnect', onLost)
+    // A script that comes to its end shall end, whoever could still write to it.
+    this.#end.channel?.unref()
+  }
+
+  /** `handle`: one of Node's, of which the other side gets a copy; ours stays open. */
+  send (message: Out, handle?: object): void {
+    // When it fails, 'disconnect' says so.
+    if (this.#end.connected) this.#end.send?.({ [envelope]: message }, handle as SendHandle, {}, () => {})
+  }
+
+  close (): void {
+    this.#onMessage = () => {}
+    this.#end.off('message', this.#hear)
+    if (this.#end.connected) this.#end.disconnect?.()
+  }
+}

@@ -1,0 +1,95 @@
+/*
+ * What the two sides of a handover say to each other: docs/decisions/0014. A change that an older side would not understand
+ * is a new version.
+ */
+
+/** The versions of the protocol that this package speaks. */
+export const speaks: readonly number[] = [1]
+
+/** In the environment of a successor: its invitation, as JSON. */
+export const variable = 'FASTIFY_DRAIN_HANDOVER'
+
+/** A listener that the successor gets as an open descriptor. */
+export interface PassedListener {
+  fd: number
+  /** The one under which the service manager had passed it; '' without. */
+  name: string
+  /** The app has asked for port 0. */
+  anyPort: boolean
+}
+
+/** What a process is told that shall take over. Each version has these members. */
+export interface Invitation {
+  speaks: number[]
+  /** The process that goes. */
+  predecessor: number
+  listeners: PassedListener[]
+}
+
+/** A connection as the kernel does not know it. */
+export interface Luggage {
+  /** Since it was accepted, in ms. */
+  age: number
+  /** How many requests it has brought, where somebody limits them. */
+  requests: number
+  /** No byte has come yet. */
+  isFresh: boolean
+}
+
+/** From the successor. */
+export type Reply =
+  /** The first word of it. */
+  { type: 'hello', speaks: number[] } |
+  /** It listens, on these of the passed listeners, and its readiness is true. */
+  { type: 'ready', listeners: number[] } |
+  /** The descriptor of an offered connection has come. */
+  { type: 'have', id: number } |
+  /** It serves these connections. */
+  { type: 'took', ids: number[] }
+
+/** From the predecessor. */
+export type Order =
+  /** With the descriptor of a connection, which stays where it is for now. */
+  { type: 'offer', id: number, listener: number } |
+  /** Whoever said this has closed its copies of these connections: the successor shall read from them. */
+  { type: 'yours', connections: Array<Luggage & { id: number }> } |
+  /** These connections have closed. */
+  { type: 'forget', ids: number[] } |
+  /** There is nothing more to come. */
+  { type: 'done' }
+
+/** The version that both sides speak; `null`: none. */
+export function commonVersion (theirs: readonly number[]): number | null {
+  const common = speaks.filter(version => theirs.includes(version))
+  return common.length === 0 ? null : Math.max(...common)
+}
+
+/** @throws SyntaxError, TypeError where it is no invitation */
+export function readInvitation (text: string): Invitation {
+  const { speaks, predecessor, listeners } = JSON.parse(text) as Partial<Invitation>
+  if (!isListOf(speaks, isCount) || !isCount(predecessor) || !isListOf(listeners, isListener)) throw new TypeError('members are missing')
+  return { speaks, predecessor, listeners }
+}
+
+function isListener (value: unknown): value is PassedListener {
+  const { fd, name, anyPort } = (value ?? {}) as Partial<PassedListener>
+  return isCount(fd) && typeof name === 'string' && typeof anyPort === 'boolean'
+}
+
+function isListOf<T> (value: unknown, isOne: (one: unknown) => one is T): value is T[] {
+  return Array.isArray(value) && value.every(isOne)
+}
+
+function isCount (value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** Messages on the channel that are ours: applications may have some of their own. */
+export const envelope = 'fastify-drain'
+
+/** What is in the envelope; `null`: it is not one of ours. */
+export function open<T> (message: unknown): T | null {
+  if (typeof message !== 'object' || message === null || !(envelope in message)) return null
+  const content = message[envelope]
+  return typeof content === 'object' && content !== null && 'type' in content ? content as T : null
+}

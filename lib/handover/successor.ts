@@ -1,0 +1,105 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { readFileSync, realpathSync } from 'node:fs'
+import type { Clock } from '../clock.ts'
+import { Channel } from './channel.ts'
+import { speaks, variable, type Order, type PassedListener, type Reply } from './protocol.ts'
+
+/** How this process was started, and so its successor. */
+export interface StartedAs {
+  execPath: string
+  args: readonly string[]
+  cwd: string
+  env: NodeJS.ProcessEnv
+}
+
+// The first descriptor behind those of the standard streams and of Node's own channel.
+const firstPassed = 4
+
+// How long a successor that is told to end may take, in ms, before it is killed.
+const endPatience = 5000
+
+/** The process that takes over, as its predecessor sees it. */
+export class Successor {
+  readonly channel: Channel<Reply, Order>
+  readonly #child: ChildProcess
+  readonly #clock: Clock
+  #ended: string | null = null
+
+  /** `passed`: descriptors of this process, and what they are. */
+  constructor ({ execPath, args, cwd, env }: StartedAs, passed: PassedListener[], clock: Clock) {
+    const listeners = passed.map((listener, i) => ({ ...listener, fd: firstPassed + i }))
+    this.#clock = clock
+    this.#child = spawn(execPath, args, {
+      cwd,
+      env: { ...env, [variable]: JSON.stringify({ speaks, predecessor: process.pid, listeners }) },
+      stdio: ['inherit', 'inherit', 'inherit', 'ipc', ...passed.map(({ fd }) => fd)]
+    })
+    this.channel = new Channel(this.#child)
+    // It shall not keep this process from ending.
+    this.#child.unref()
+  }
+
+  /** The descriptor of the listener `i` in the successor. */
+  static descriptor (i: number): number {
+    return firstPassed + i
+  }
+
+  get pid (): number | undefined {
+    return this.#child.pid
+  }
+
+  /** `onEnd`: it has ended, or could not be started; in words. */
+  watch (onEnd: (how: string) => void): void {
+    const ended = (how: string): void => {
+      if (this.#ended !== null) return
+      this.#ended = how
+      onEnd(how)
+    }
+    this.#child.once('error', ({ message }) => ended(`it cannot be started: ${message}`))
+    this.#child.once('exit', (code, signal) => ended(signal === null ? `it has ended with code ${code}` : `it was ended by ${signal}`))
+  }
+
+  /** Ends it; one that does not is killed. */
+  end (): void {
+    if (this.#ended !== null) return
+    this.#child.kill('SIGTERM')
+    const cancel = this.#clock.after(endPatience, () => this.#child.kill('SIGKILL'))
+    this.#child.once('exit', cancel)
+  }
+
+  /** Ends it now: it does not do what it is told. */
+  kill (): void {
+    if (this.#ended === null) this.#child.kill('SIGKILL')
+  }
+}
+
+/** How this process was started, whatever the app has done to its environment since. */
+export function startedAs ({ execPath, execArgv, argv, env }: NodeJS.Process): StartedAs {
+  return { execPath, args: [...execArgv, ...argv.slice(1)], cwd: workingDirectory(env), env: forSuccessor(initialEnvironment() ?? env) }
+}
+
+// A release that is deployed by changing a symbolic link: the path that led here leads to the new one.
+function workingDirectory ({ PWD: path }: NodeJS.ProcessEnv): string {
+  const directory = process.cwd()
+  try {
+    return path !== undefined && realpathSync(path) === directory ? path : directory
+  } catch {
+    return directory
+  }
+}
+
+// An app that reads .env files leaves what is set alone: with its own additions a successor would never see a change.
+function initialEnvironment (): NodeJS.ProcessEnv | null {
+  try {
+    const entries = readFileSync('/proc/self/environ', 'utf8').split('\0').filter(entry => entry.includes('='))
+    return Object.fromEntries(entries.map(entry => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]))
+  } catch {
+    return null
+  }
+}
+
+// What was meant for this process alone.
+function forSuccessor (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const own = [variable, 'LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'NODE_CHANNEL_FD', 'NODE_CHANNEL_SERIALIZATION_MODE']
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !own.includes(name)))
+}
