@@ -5,6 +5,10 @@ import { systemClock } from './lib/clock.ts'
 import type { ConnectionCounts } from './lib/connections.ts'
 import { Drain } from './lib/drain.ts'
 import { errors } from './lib/errors.ts'
+import { handoverProcess } from './lib/handover/club.ts'
+import { AppMember } from './lib/handover/member.ts'
+import { surroundings, whyImpossible } from './lib/handover/possible.ts'
+import { startedAs } from './lib/handover/successor.ts'
 import { limits } from './lib/limits.ts'
 import { inheritedListeners, whyIgnored } from './lib/listen/inherited.ts'
 import { Listeners } from './lib/listen/listeners.ts'
@@ -39,6 +43,12 @@ export interface FastifyDrain {
    * Every call gets the same promise. The process does not end.
    */
   begin (reason?: string): Promise<DrainReport>
+  /**
+   * Starts a successor of this process, gives it listeners and connections, and ends this process. Resolves with the
+   * successor's pid when it has taken over; rejects when there is none, and then everything is as before.
+   * Every call gets the same promise as long as that goes on.
+   */
+  handover (): Promise<number>
   /**
    * Has `fn` called when the drain closes connections, so that it can say goodbye on this upgraded socket;
    * whatever is still open at the deadline is cut.
@@ -78,20 +88,25 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   const native = typeof loaded === 'string' ? null : loaded
   const missing = limits(settings, loaded, { env: process.env, h2c: http2 && !https })
   if (missing !== null) log.warn({}, `fastify-drain: ${missing}`)
+  const impossible = settings.handover === false ? null : whyImpossible(surroundings)
+  if (impossible !== null) throw new errors.HandoverImpossible(impossible)
+  const handover = handoverProcess(process, systemClock, startedAs(process))
+  const { predecessor } = handover
   const ignored = whyIgnored(process)
   if (ignored !== null) log.info({}, `listen: ${ignored}`)
 
   const sockets = new Sockets(native)
+  const inherited = inheritedListeners(process, native, predecessor?.listeners)
   const listeners = new Listeners({
-    settings, native, sockets, clock: systemClock, log, inherited: inheritedListeners(process, native)
+    settings, native, sockets, clock: systemClock, log, inherited, receive: (server, handle, luggage) => drain.connections.receive(server, handle, luggage)
   })
   const listen = new ListenState()
-  const drain = new Drain({
+  const drain: Drain = new Drain({
     settings,
     clock: systemClock,
     log,
     sockets,
-    leave: (server, stop) => listeners.leave(server, stop),
+    leave: (server, stop) => (member ?? listeners).leave(server, stop),
     listenSettled: () => listen.settled(),
     closeApp: () => app.close()
   })
@@ -102,10 +117,15 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     random: Math.random
   })
   const serviceManager = serviceManagerOf(process.env, native, log)
+  const member: AppMember | null = settings.handover === false ? null : new AppMember({ settings: settings.handover, log, drain, listeners, serviceManager })
+  const leaveHandover = member === null ? () => {} : handover.join(member)
   let leaveSignals = () => {}
   let stopsOnSignals = false
 
-  app.decorate('drain', decorator(drain))
+  app.decorate('drain', decorator(drain, () => {
+    if (member === null) throw new errors.HandoverImpossible('it is not set; register the plugin with { handover: true }')
+    return handover.handOver()
+  }))
   app.decorateRequest('drainSignal', { getter () { return streams.signalOf(this.raw) } })
   app.addHook('onRoute', route => watchStreams(route, streams))
   drain.connections.adopt(app.server)
@@ -119,7 +139,11 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   app.addHook('onListen', async () => {
     listen.done()
     listeners.tellOfUnused()
-    serviceManager?.ready()
+    serviceManager?.ready(predecessor !== null)
+    handover.listening({
+      ready: async () => { if (settings.handover !== false) await settings.handover.ready?.() },
+      failed: error => log.fatal({ err: error }, 'handover: this process will not be ready, so its predecessor goes on serving')
+    }, inherited)
   })
   drain.signal.addEventListener('abort', () => {
     listeners.closing()
@@ -137,22 +161,23 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     await drain.drained('app.close()')
     streams.close()
     serviceManager?.stopped()
+    leaveHandover()
     leaveSignals()
   })
 
   function stopBySignal (): void {
-    if (settings.signals === false || stopsOnSignals) return
+    if ((settings.signals === false && member === null) || stopsOnSignals) return
     stopsOnSignals = true
     leaveSignals = stopOnSignals({
-      signals: settings.signals,
-      stop: reason => drain.stop(reason),
+      signals: settings.signals === false ? [] : settings.signals,
+      stop: async reason => await drain.stop(reason) && member?.hasLostSuccessor !== true,
       hardStop: () => drain.hardStopAndFinish(),
       uncaught: error => log.fatal({ err: error }, 'drain: an error that nobody caught ends the process')
     })
   }
 }
 
-function decorator (drain: Drain): FastifyDrain {
+function decorator (drain: Drain, handover: () => Promise<number>): FastifyDrain {
   return {
     get phase () { return drain.phase },
     get signal () { return drain.signal },
@@ -160,6 +185,7 @@ function decorator (drain: Drain): FastifyDrain {
     get lostPeers () { return drain.lostPeers },
     get report () { return drain.report },
     begin: (reason = 'app.drain.begin()') => drain.begin(reason),
+    handover: async () => handover(),
     onUpgradeClose: (socket, fn) => drain.onUpgradeClose(socket, fn)
   }
 }
@@ -191,7 +217,7 @@ const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })
 
 export default fastifyDrain
 export { fastifyDrain }
-export type { FastifyDrainOptions, DrainSignal, KeepAlive } from './lib/options.ts'
+export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, KeepAlive } from './lib/options.ts'
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
 export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
 export type { ConnectionCounts } from './lib/connections.ts'

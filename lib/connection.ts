@@ -1,7 +1,8 @@
-import { Socket } from 'node:net'
+import { Socket, type Server } from 'node:net'
 import type { ServerResponse } from 'node:http'
 import type { Clock } from './clock.ts'
 import { lingeringClose, type LingerTimes } from './lingering-close.ts'
+import { handleOf } from './os/handle.ts'
 import type { Sockets } from './os/sockets.ts'
 import * as http1 from './protocols/http1.ts'
 import { Goaway } from './protocols/goaway.ts'
@@ -58,7 +59,7 @@ export interface Retirement {
 export class Connection {
   /** The TCP or Unix socket. */
   readonly transport: Socket
-  readonly openedAt: number
+  openedAt: number
   /** What speaks HTTP: the transport, or the TLSSocket on it. */
   socket: Socket
   session: Session | null = null
@@ -115,6 +116,49 @@ export class Connection {
   /** How many streams of HTTP/2 are open. */
   get streams (): number {
     return this.session?.open ?? 0
+  }
+
+  /** It speaks HTTP/1.x in plain text, so that another process can go on with it between two requests. */
+  get canMove (): boolean {
+    if (this.#leaving || this.#handshaking || this.session !== null || this.socket !== this.transport) return false
+    return http1.isHttp1(this.socket) && this.state !== 'upgraded' && !this.#env.closers.has(this.socket)
+  }
+
+  /** Nothing is being received, answered or written. */
+  get isFree (): boolean {
+    const { state, transport } = this
+    return (state === 'idle' || state === 'new') && !transport.readableEnded && transport.writableLength === 0 && transport.readableLength === 0
+  }
+
+  get server (): Server | undefined {
+    return http1.serverOf(this.transport)
+  }
+
+  get handle (): object | null {
+    return handleOf(this.transport)
+  }
+
+  /** Since it was accepted, in ms. */
+  get age (): number {
+    return Math.round(this.#env.clock.now() - this.openedAt)
+  }
+
+  /** Another process has it: closes our copy, of which the peer notices nothing. */
+  handOver (): void {
+    this.outcome = 'handed-over'
+    this.#unguard()
+    this.transport.destroy()
+  }
+
+  /** It comes from another process, between two requests; may stay idle for `idleTime` ms more, or for ever (`null`). */
+  takeOver (openedAt: number, idleTime: number | null): void {
+    const { transport } = this
+    this.openedAt = openedAt
+    this.#bytesBefore = -1
+    http1.expectNothingYet(transport)
+    if (idleTime === null) return
+    const cancel = this.#env.clock.after(idleTime, () => { if (transport.bytesRead === 0) this.leaveIfQuiet() })
+    transport.once('close', cancel)
   }
 
   /** It may be closed now: nothing is open (an HTTP/2 session lets open streams finish), and nobody has begun to. */

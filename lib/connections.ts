@@ -4,11 +4,13 @@ import { Socket } from 'node:net'
 import { Connection, type ConnectionEnv, type ConnectionState, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
 import { stopListening, type LeaveListener } from './listen/leave-listener.ts'
+import type { Luggage } from './handover/protocol.ts'
+import { connect, type Handle } from './os/handle.ts'
 import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
 import { isStream, Session } from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
-import { watchRequests, watchServer, type HttpServer } from './server.ts'
+import { addRequests, watchRequests, watchServer, type HttpServer } from './server.ts'
 
 /** How many connections are in each state; a closed one is not counted any more. */
 export interface ConnectionCounts extends Record<Exclude<ConnectionState, 'closed'>, number> {
@@ -62,6 +64,8 @@ export class Connections {
   #retiredAt = 0
   #closingIdle = false
   #onEmpty = () => {}
+  /** Whether a connection leaves in another way, so that it is neither told to close nor closed. */
+  leaves: (connection: Connection) => boolean = () => false
 
   // One function for all sockets: a closure each would cost more memory than all the rest.
   readonly #onSocketClose: (this: Socket) => void
@@ -78,11 +82,15 @@ export class Connections {
       for (const connection of connections) connection.leaveUpgraded(this.#plan.peerCloseTimeout)
     })
     this.#onSocketClose = function () { connections.#closed(this) }
-    this.#destroySoon = function () { connections.#find(this)?.answered() }
+    this.#destroySoon = function () { connections.find(this)?.answered() }
   }
 
   get size (): number {
     return this.#open.size
+  }
+
+  get servers (): Iterable<HttpServer> {
+    return this.#servers
   }
 
   get listening (): boolean {
@@ -109,8 +117,8 @@ export class Connections {
       secured: socket => this.#secured(socket),
       sessionOpened: session => this.#sessionOpened(session),
       upgraded: socket => this.#upgraded(socket),
-      timedOut: socket => this.#find(socket)?.timedOut(),
-      broken: socket => this.#find(socket)?.lingerOnDestroy()
+      timedOut: socket => this.find(socket)?.timedOut(),
+      broken: socket => this.find(socket)?.lingerOnDestroy()
     })
     if (this.#retirement !== null) this.#retireRequests(server, this.#retirement)
   }
@@ -126,7 +134,7 @@ export class Connections {
   }
 
   #secured (socket: Socket): void {
-    const connection = this.#find(socket)
+    const connection = this.find(socket)
     if (connection === undefined) return this.#opened(socket, false)
     this.#newest = connection.transport
     connection.secured(socket)
@@ -142,14 +150,14 @@ export class Connections {
 
   // Node makes the session while it emits the event that has just told us of the socket.
   #sessionOpened (session: ServerHttp2Session): void {
-    const connection = this.#newest === null ? undefined : this.#find(this.#newest)
+    const connection = this.#newest === null ? undefined : this.find(this.#newest)
     if (connection === undefined) return
     connection.hasSession(new Session(session))
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 
   #upgraded (socket: Socket): void {
-    const connection = this.#closingIdle ? this.#find(socket) : undefined
+    const connection = this.#closingIdle ? this.find(socket) : undefined
     if (connection !== undefined) this.#upgradeCloser.add(connection, this.#env.clock.now())
   }
 
@@ -159,7 +167,7 @@ export class Connections {
     this.#open.delete(transport)
     if (this.#newest === transport) this.#newest = null
     const error = typeof known === 'number' ? transport.errored : known.error
-    if (this.#retirement !== null || error !== null) {
+    if (this.#retirement !== null || error !== null || isHandedOver(known)) {
       const connection = this.#connection(transport, known)
       connection.closed()
       this.#events.onClosed(connection)
@@ -167,7 +175,7 @@ export class Connections {
     if (this.size === 0) this.#onEmpty()
   }
 
-  #find (socket: Socket): Connection | undefined {
+  find (socket: Socket): Connection | undefined {
     const transport = transportOf(socket)
     return this.#open.has(transport) ? this.#keep(transport) : undefined
   }
@@ -182,7 +190,7 @@ export class Connections {
     return typeof known === 'number' ? new Connection(transport, known, this.#env) : known
   }
 
-  #all (): Connection[] {
+  all (): Connection[] {
     return [...this.#open.keys()].map(transport => this.#keep(transport))
   }
 
@@ -201,7 +209,8 @@ export class Connections {
       }
     }
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
-    for (const connection of this.#all()) {
+    for (const connection of this.all()) {
+      if (this.leaves(connection)) continue
       connection.retire(this.#retirement)
       if (connection.session?.used === true) this.#announcer.add(connection, this.#retiredAt)
     }
@@ -209,20 +218,26 @@ export class Connections {
 
   #retireRequests (server: HttpServer, retirement: Retirement): void {
     watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
-      if (!isStream(answer)) this.#find(request.socket)?.retireWith(answer, retirement)
+      const connection = isStream(answer) ? undefined : this.find(request.socket)
+      if (connection !== undefined && !this.leaves(connection)) connection.retireWith(answer, retirement)
     })
   }
 
-  /** Stops listening, then closes what is idle when its grace is over, and everything else when it gets idle. */
-  async close (): Promise<void> {
+  /** Stops listening. */
+  async leave (): Promise<void> {
     await Promise.all([...this.#servers].filter(({ listening }) => listening).map(server =>
       this.#leave(server, () => stopListening(server))))
+  }
+
+  /** Closes what is idle when its grace is over, and everything else when it gets idle. */
+  close (): void {
     this.#closingIdle = true
     const { closers, clock } = this.#env
-    closers.begin(socket => this.#find(socket as Socket) !== undefined)
+    closers.begin(socket => this.find(socket as Socket) !== undefined)
     const step = this.#plan.closeSpread / Math.max(1, this.size)
     let offset = 0
-    for (const connection of this.#all()) {
+    for (const connection of this.all()) {
+      if (this.leaves(connection)) continue
       const isUpgraded = connection.state === 'upgraded'
       // A socket that was taken over after reply.hijack() is still one of HTTP to Node.
       if (isUpgraded || closers.has(connection.socket)) this.#upgradeCloser.add(connection, clock.now() + offset)
@@ -236,10 +251,30 @@ export class Connections {
     this.#idleCloser.add(connection, idleSince + this.#plan.idleGrace + offset)
   }
 
+  /** What would have left in another way stays, and is closed like all the rest. */
+  stay (): void {
+    const stayed = this.all().filter(this.leaves)
+    this.leaves = () => false
+    for (const connection of stayed) {
+      if (this.#retirement !== null) connection.retire(this.#retirement)
+      if (this.#closingIdle) this.#closeWhenIdle(connection)
+    }
+  }
+
+  /** Goes on with a connection that another process has accepted. */
+  receive (server: HttpServer, handle: Handle, { age, requests, isFresh }: Luggage): void {
+    const { clock, sockets } = this.#env
+    connect(server, handle)
+    if (isFresh || this.#newest === null) return
+    const { keepAliveTimeout = 0 } = server
+    addRequests(this.#newest, requests)
+    this.#keep(this.#newest).takeOver(clock.now() - age, keepAliveTimeout > 0 ? Math.max(0, keepAliveTimeout - sockets.silence(this.#newest)) : null)
+  }
+
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
   cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
     for (const server of this.#servers) stopListening(server)
-    for (const connection of this.#all()) {
+    for (const connection of this.all()) {
       onCut(connection)
       connection.cut(how)
     }
@@ -250,4 +285,8 @@ export class Connections {
     if (this.size > 0) await new Promise<void>(resolve => { this.#onEmpty = resolve })
     for (const queue of [this.#idleCloser, this.#announcer, this.#upgradeCloser]) queue.stop()
   }
+}
+
+function isHandedOver (known: Connection | number): boolean {
+  return typeof known !== 'number' && known.outcome === 'handed-over'
 }

@@ -46,6 +46,8 @@ function once (): { promise: Promise<void>, happen: () => void } {
 export class Drain {
   readonly connections: Connections
   readonly moments = new Moments()
+  /** Another process serves, on the same listeners: nobody has to be told to stay away. */
+  hasSuccessor = false
   readonly #settings: Settings
   readonly #clock: Clock
   readonly #listenSettled: () => Promise<void>
@@ -111,19 +113,30 @@ export class Drain {
 
     this.#enter('lame-duck')
     connections.retire(this.#retirementPlan())
-    if (connections.listening) await this.#orHardStop(this.#wait(shutdownDelay))
+    if (connections.listening && !this.hasSuccessor) await this.#orHardStop(this.#wait(shutdownDelay))
     await this.#orHardStop(this.#within(listenPatience, this.#listenSettled()))
 
     if (!this.#isHardStopped) {
       this.#enter('draining')
       this.moments.reached('draining', reason)
-      await this.#orHardStop(connections.close().then(() => connections.empty()))
+      await this.#orHardStop(this.#empty())
     }
 
     cancelDeadline()
     // Empty unless it was a hard stop: then every connection has been told to go, and does so at once.
     await connections.empty()
     return this.#finish()
+  }
+
+  async #empty (): Promise<void> {
+    const { connections, hasSuccessor } = this
+    // Whoever is accepted beside a successor goes to it. If it dies, somebody shall still listen.
+    if (!hasSuccessor) await connections.leave()
+    connections.close()
+    await connections.empty()
+    if (hasSuccessor) await connections.leave()
+    // Who came in the last moments.
+    await connections.empty()
   }
 
   #finish (): DrainReport {

@@ -29,6 +29,12 @@ export const errors = {
   Inherited: createError<[string, string]>(
     'FST_DRAIN_INHERITED',
     'fastify-drain: %s; %s', 500, TypeError),
+  HandoverImpossible: createError<[string]>(
+    'FST_DRAIN_HANDOVER_IMPOSSIBLE',
+    'fastify-drain: option "handover" cannot be used here: %s', 500, TypeError),
+  Handover: createError<[string, string]>(
+    'FST_DRAIN_HANDOVER',
+    'fastify-drain: no handover: %s; %s'),
   SystemCall: createError<[string, string]>(
     'FST_DRAIN_SYSTEM_CALL',
     'fastify-drain: %s failed: %s'),

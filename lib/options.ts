@@ -68,6 +68,31 @@ export interface FastifyDrainOptions {
    * @default false
    */
   listenFdName?: string | false
+  /**
+   * A restart in place: the process starts its successor, gives it listeners and connections, and leaves. `true`: with the
+   * defaults of `Handover`.
+   * @default false
+   */
+  handover?: Handover | boolean
+}
+
+/** What is left out has its default. */
+export interface Handover {
+  /**
+   * The signal that begins it; `false`: none, `app.drain.handover()` does.
+   * @default 'SIGUSR2'
+   */
+  signal?: HandoverSignal | false
+  /**
+   * How long the successor may take until it listens and is ready, in ms.
+   * @default 30000
+   */
+  readyTimeout?: number
+  /**
+   * Called in the successor when it listens: it is ready when the promise resolves. When it rejects there is no handover.
+   * @default none: it is ready as soon as it listens
+   */
+  ready?: () => unknown
 }
 
 /** See tcp(7). What is left out has its default. */
@@ -99,11 +124,19 @@ export type DrainSignal =
   'SIGHUP' | 'SIGINT' | 'SIGQUIT' | 'SIGILL' | 'SIGTRAP' | 'SIGABRT' | 'SIGBUS' |
   'SIGFPE' | 'SIGSEGV' | 'SIGUSR2' | 'SIGTERM'
 
+export type HandoverSignal = 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2' | 'SIGWINCH'
+
 /** The options after validation, with every default filled in. */
-export type Settings = Required<Omit<FastifyDrainOptions, 'keepAlive'>> & { keepAlive: KeepAliveOptions | false }
+export type Settings = Required<Omit<FastifyDrainOptions, 'keepAlive' | 'handover'>> & {
+  keepAlive: KeepAliveOptions | false
+  handover: HandoverSettings | false
+}
+
+export type HandoverSettings = Required<Omit<Handover, 'ready'>> & Pick<Handover, 'ready'>
 
 export interface Rule {
-  schema: SchemaObject
+  /** Of JSON; a function is asked itself. */
+  schema: SchemaObject | ((value: unknown) => boolean)
   allowed: string
   default: unknown
   /** The value can be an object, with members that have rules of their own. */
@@ -140,6 +173,27 @@ const keepAlive: Record<keyof KeepAlive, Rule> = {
   userTimeout: {
     schema: { type: 'integer', minimum: 1, maximum: longest },
     allowed: `a whole number of milliseconds from 1 to ${longest}`,
+    default: undefined
+  }
+}
+
+// Node keeps SIGUSR1 for its debugger unless somebody listens to it.
+const handoverSignals: readonly HandoverSignal[] = ['SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGWINCH']
+
+const handover: Record<keyof Handover, Rule> = {
+  signal: {
+    schema: { enum: [false, ...handoverSignals] },
+    allowed: `false, or one of ${handoverSignals.join(', ')}`,
+    default: 'SIGUSR2'
+  },
+  readyTimeout: {
+    schema: { type: 'integer', minimum: 1, maximum: longest },
+    allowed: `a whole number of milliseconds from 1 to ${longest}`,
+    default: 30_000
+  },
+  ready: {
+    schema: value => typeof value === 'function',
+    allowed: 'a function',
     default: undefined
   }
 }
@@ -187,6 +241,12 @@ export const rules: Record<keyof FastifyDrainOptions, Rule> = {
     schema: { anyOf: [{ const: false }, { type: 'string', minLength: 1 }] },
     allowed: 'false, or a name',
     default: false
+  },
+  handover: {
+    schema: { anyOf: [{ type: 'boolean' }, { type: 'object' }] },
+    allowed: `true, false, or an object with ${Object.keys(handover).join(', ')}`,
+    default: false,
+    members: handover
   }
 }
 
@@ -209,7 +269,7 @@ const checks = compile(rules)
 
 export function compile (rules: Record<string, Rule>): Checked[] {
   return Object.entries(rules).map(([name, rule]) => ({
-    name, rule, valid: ajv.compile(rule.schema), members: compile(rule.members ?? {})
+    name, rule, valid: typeof rule.schema === 'function' ? rule.schema : ajv.compile(rule.schema), members: compile(rule.members ?? {})
   }))
 }
 
@@ -223,6 +283,7 @@ export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessE
     resolved.shutdownDelay = Math.min(kubernetesShutdownDelay, halfOf(resolved.hardStopAfter))
   }
   refuseImpossible(resolved)
+  refuseAmbiguous(resolved)
   return resolved
 }
 
@@ -239,7 +300,9 @@ export function resolve (given: object, checks: Checked[], path = ''): Record<st
     const value = isGiven(given, name) ? (given as Record<string, unknown>)[name] : rule.default
     if (value === undefined) continue
     if (!valid(value)) throw new errors.InvalidOption(path + name, inspect(value), rule.allowed)
-    settings[name] = members.length > 0 && typeof value === 'object' ? resolve(value as object, members, `${path}${name}.`) : value
+    // `true` stands for an object in which everything is left out.
+    const isObject = members.length > 0 && value !== false
+    settings[name] = isObject ? resolve(value === true ? {} : value as object, members, `${path}${name}.`) : value
   }
   return settings
 }
@@ -268,6 +331,11 @@ function refuseImpossible ({ shutdownDelay, closeSpread, hardStopAfter }: Settin
   if (shutdownDelay + closeSpread >= hardStopAfter) {
     throw new errors.ImpossibleTimes('closeSpread', `${closeSpread} ms`, deadline, `less than hardStopAfter - shutdownDelay, ${hardStopAfter - shutdownDelay} ms`)
   }
+}
+
+function refuseAmbiguous ({ signals, handover }: Settings): void {
+  if (signals === false || handover === false || !signals.some(signal => signal === handover.signal)) return
+  throw new errors.InvalidOption('handover.signal', `'${handover.signal}', which is one of "signals" as well`, 'a signal that does not end the process')
 }
 
 function halfOf (hardStopAfter: number | false): number {

@@ -74,7 +74,7 @@ export class Ledger {
     this.#reason = reason
     this.#startedAt = new Date().toISOString()
     this.#began = this.#clock.now()
-    this.#connections.total = open
+    this.#connections.total += open
   }
 
   get elapsed (): number {
@@ -123,6 +123,11 @@ export class Ledger {
     if (outcome === 'peer-lost') {
       this.#lostPeers++
       this.straggler(connection, outcome)
+    }
+    if (outcome === 'handed-over' && !this.#running) {
+      // Most of them leave before the drain begins of those that cannot.
+      this.#connections.total++
+      this.#connections[outcome]++
     }
     if (this.#running && outcome !== null && outcome !== 'cut') this.#connections[outcome]++
   }

@@ -6,6 +6,7 @@ import { Server as TlsServer } from 'node:tls'
 export interface HttpServer extends Server {
   httpAllowHalfOpen?: boolean
   maxRequestsPerSocket?: number | null
+  keepAliveTimeout?: number
 }
 
 export interface ServerEvents {
@@ -40,7 +41,7 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
   if (server.listenerCount('clientError') > 0) {
     server.prependListener('clientError', (_error, socket) => events.broken(socket))
   }
-  if (limitsRequests(server)) server.prependListener('request', closeAfterLastRequest)
+  if (limitsRequests(server)) server.prependListener('request', limitRequests)
   for (const event of ['upgrade', 'connect']) watchUpgrades(server, event, events)
 }
 
@@ -65,14 +66,17 @@ function watchUpgrades (server: HttpServer, event: string, { upgraded }: ServerE
 
 function ignore (): void {}
 
-/** Calls `retire` with every request that comes from now on, before anybody can answer it. */
-export function watchRequests (server: HttpServer, retire: (request: IncomingMessage, answer: ServerResponse) => void): void {
-  server.prependListener('request', retire)
-  if (!isHttp1(server)) return
-  if (server.listenerCount('checkContinue') > 0) server.prependListener('checkContinue', retire)
-  // Node refuses an unknown expectation without a word to anybody, and keeps the connection alive.
-  if (server.listenerCount('checkExpectation') === 0) server.on('checkExpectation', refuseExpectation)
-  server.prependListener('checkExpectation', retire)
+/** Calls `retire` with every request that comes from now on, before anybody can answer it, until the returned function is called. */
+export function watchRequests (server: HttpServer, retire: (request: IncomingMessage, answer: ServerResponse) => void): () => void {
+  const events = ['request']
+  if (isHttp1(server)) {
+    if (server.listenerCount('checkContinue') > 0) events.push('checkContinue')
+    // Node refuses an unknown expectation without a word to anybody, and keeps the connection alive.
+    if (server.listenerCount('checkExpectation') === 0) server.on('checkExpectation', refuseExpectation)
+    events.push('checkExpectation')
+  }
+  for (const event of events) server.prependListener(event, retire)
+  return () => { for (const event of events) server.off(event, retire) }
 }
 
 // An HTTP/2 server speaks HTTP/1.x too where allowHTTP1 is set, and then has these settings.
@@ -84,8 +88,25 @@ function limitsRequests ({ maxRequestsPerSocket: limit }: HttpServer): boolean {
   return typeof limit === 'number' && limit > 0
 }
 
+// Only where they are limited: a request costs nothing elsewhere.
+const requests = Symbol('fastify-drain.requests')
+
+type CountedSocket = Socket & { [requests]?: number }
+
+/** How many requests a connection has brought; 0 where nobody limits them. */
+export function requestsOn (socket: CountedSocket): number {
+  return socket[requests] ?? 0
+}
+
+/** A connection has brought requests to another process before. */
+export function addRequests (socket: CountedSocket, count: number): void {
+  socket[requests] = requestsOn(socket) + count
+}
+
 // Node says `Connection: close` with the last answer, and then waits for the client to close.
-function closeAfterLastRequest (_request: IncomingMessage, answer: ServerResponse & { maxRequestsOnConnectionReached?: boolean }): void {
+function limitRequests (this: HttpServer, { socket }: IncomingMessage, answer: ServerResponse & { maxRequestsOnConnectionReached?: boolean }): void {
+  addRequests(socket, 1)
+  if (requestsOn(socket) >= (this.maxRequestsPerSocket as number)) answer.maxRequestsOnConnectionReached = true
   if (answer.maxRequestsOnConnectionReached === true) answer.shouldKeepAlive = false
 }
 

@@ -38,10 +38,24 @@ export class ServiceManager {
     this.#serving = host[meetingPoint]
   }
 
-  /** The app listens. */
-  ready (): void {
+  /** The app listens. `told`: whoever went before tells the service manager. */
+  ready (told = false): void {
     this.#serving.add(this)
-    this.#say('READY=1')
+    if (!told) this.#say('READY=1')
+  }
+
+  /** A successor is being started. */
+  reloading (): void {
+    // CLOCK_MONOTONIC, by which the service manager knows which word is the newer one.
+    this.#say(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`)
+  }
+
+  /** That is over: the service is this process as before, or its successor from now on. */
+  reloaded (successor: number | null): void {
+    if (successor === null) return this.#say('READY=1')
+    this.#say(`MAINPID=${successor}\nREADY=1`)
+    // This process stops, the service does not.
+    this.#serving.clear()
   }
 
   /** A drain has begun; `status` says in words how far it is. The service stops with its last app. */

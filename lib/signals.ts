@@ -4,7 +4,7 @@ import type { DrainSignal } from './options.ts'
 /** An app that has to be stopped before the process may end. */
 export interface Member {
   signals: readonly DrainSignal[]
-  /** Drains and closes the app; true when nothing was cut. */
+  /** Drains and closes the app; true when nothing was cut. Every call is about the same drain. */
   stop (reason: string): Promise<boolean>
   /** Cuts what is left, now: the process ends right after this call. */
   hardStop (): void
@@ -20,7 +20,7 @@ const meetingPoint = Symbol.for('fastify-drain.signals.v1')
 
 interface Club {
   members: Set<Member>
-  installed: { uninstall (): void } | null
+  installed: { close (): void, uninstall (): void } | null
   stopping: boolean
 }
 
@@ -33,7 +33,7 @@ const everySignal: DrainSignal[] = [
 /**
  * Stops this app, beside all others in the process, when a signal or an uncaught error comes, and then ends the
  * process: 0 when no connection was cut, 1 otherwise, after an error, or on a second signal.
- * The returned function takes the app out again.
+ * An app without signals leaves both alone. The returned function takes the app out again.
  */
 export function stopOnSignals (member: Member): () => void {
   const club = clubOf(process as Host)
@@ -50,19 +50,35 @@ function clubOf (host: Host): Club {
   return host[meetingPoint]
 }
 
+/** Stops all apps, and then ends the process in the same way. Until that is over, signals mean what they always do. */
+export async function endProcess (reason: string): Promise<void> {
+  const club = clubOf(process as Host)
+  club.installed ??= installGrace(club, new Set())
+  // The handlers stay when the apps are closed.
+  club.stopping = true
+  await Promise.all([...club.members].map(member => member.stop(reason)))
+  club.installed.close()
+}
+
 function install (club: Club): void {
   // close-with-grace has its handlers for a second signal in place now; they stay until the process ends.
   if (club.stopping) return
   club.installed?.uninstall()
   club.installed = null
-  if (club.members.size === 0) return
-
   const wanted = new Set([...club.members].flatMap(({ signals }) => signals))
-  club.installed = closeWithGrace({
+  if (wanted.size > 0) club.installed = installGrace(club, wanted)
+}
+
+function installGrace (club: Club, wanted: Set<DrainSignal>): Club['installed'] & object {
+  return closeWithGrace({
     // Each app keeps its own deadline, and its own log.
     delay: false,
     logger: false,
-    skip: ['beforeExit', ...everySignal.filter(signal => !wanted.has(signal))],
+    skip: [
+      'beforeExit',
+      ...everySignal.filter(signal => !wanted.has(signal)),
+      ...(wanted.size === 0 ? ['uncaughtException', 'unhandledRejection'] as const : [])
+    ],
     onSecondSignal: () => hardStop(club),
     onSecondError: error => {
       for (const member of club.members) member.uncaught(error)

@@ -18,7 +18,7 @@ function fastify (t: { teardown (fn: () => unknown): void }): FastifyInstance {
 t.test('app.drain has the members of the contract, and shows what is the case now', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 0 })
   const before: FastifyDrain = app.drain
-  t.same(Object.keys(before), ['phase', 'signal', 'connections', 'lostPeers', 'report', 'begin', 'onUpgradeClose'])
+  t.same(Object.keys(before), ['phase', 'signal', 'connections', 'lostPeers', 'report', 'begin', 'handover', 'onUpgradeClose'])
   t.equal(before.phase, 'serving')
   t.ok(before.signal instanceof AbortSignal)
   t.equal(before.signal.aborted, false)

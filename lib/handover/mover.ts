@@ -49,6 +49,8 @@ export class Mover {
   /** Not ours any more, and the successor has not said yet that it serves them. */
   #given = new Set<number>()
   #lastId = 0
+  /** The successor serves connections that came from here. */
+  hasGiven = false
   #isLost = false
   #cancelPatience: (() => void) | null = null
   #waiting: Array<() => void> = []
@@ -127,7 +129,9 @@ export class Mover {
       this.#given.add(id)
       item.release()
     }
-    if (connections.length > 0) this.#env.channel.send({ type: 'yours', connections })
+    if (connections.length === 0) return
+    this.hasGiven = true
+    this.#env.channel.send({ type: 'yours', connections })
   }
 
   // Nothing moves, and nothing could.

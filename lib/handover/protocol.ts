@@ -47,16 +47,14 @@ export type Reply =
   /** It serves these connections. */
   { type: 'took', ids: number[] }
 
-/** From the predecessor. */
+/** From the predecessor. It closes the channel when there is nothing more to come. */
 export type Order =
   /** With the descriptor of a connection, which stays where it is for now. */
   { type: 'offer', id: number, listener: number } |
   /** Whoever said this has closed its copies of these connections: the successor shall read from them. */
   { type: 'yours', connections: Array<Luggage & { id: number }> } |
   /** These connections have closed. */
-  { type: 'forget', ids: number[] } |
-  /** There is nothing more to come. */
-  { type: 'done' }
+  { type: 'forget', ids: number[] }
 
 /** The version that both sides speak; `null`: none. */
 export function commonVersion (theirs: readonly number[]): number | null {

@@ -15,9 +15,6 @@ export interface StartedAs {
 // The first descriptor behind those of the standard streams and of Node's own channel.
 const firstPassed = 4
 
-// How long a successor that is told to end may take, in ms, before it is killed.
-const endPatience = 5000
-
 /** The process that takes over, as its predecessor sees it. */
 export class Successor {
   readonly channel: Channel<Reply, Order>
@@ -59,17 +56,12 @@ export class Successor {
     this.#child.once('exit', (code, signal) => ended(signal === null ? `it has ended with code ${code}` : `it was ended by ${signal}`))
   }
 
-  /** Ends it; one that does not is killed. */
-  end (): void {
+  /** Tells it to end, and kills it if that has not happened after `patience` ms. */
+  end (patience: number): void {
     if (this.#ended !== null) return
     this.#child.kill('SIGTERM')
-    const cancel = this.#clock.after(endPatience, () => this.#child.kill('SIGKILL'))
+    const cancel = this.#clock.after(patience, () => this.#child.kill('SIGKILL'))
     this.#child.once('exit', cancel)
-  }
-
-  /** Ends it now: it does not do what it is told. */
-  kill (): void {
-    if (this.#ended === null) this.#child.kill('SIGKILL')
   }
 }
 

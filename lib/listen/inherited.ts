@@ -1,6 +1,8 @@
 import { isIP } from 'node:net'
 import { errors } from '../errors.ts'
 import { canonical } from '../os/address.ts'
+import type { Luggage, PassedListener } from '../handover/protocol.ts'
+import type { Handle } from '../os/handle.ts'
 import { listenerOf, type ListenerAddress } from '../os/inherited.ts'
 import type { Native } from '../os/native.ts'
 
@@ -14,6 +16,12 @@ export interface Inherited {
   taken: boolean
   /** It is in the log that no app does. */
   told?: boolean
+  /** The process that this one succeeds has passed it. */
+  isPassed?: boolean
+  /** It serves whoever asks for port 0. */
+  anyPort?: boolean
+  /** Gives the app that listens on it a connection that somebody else has accepted. */
+  receive?: (handle: Handle, luggage: Luggage) => void
 }
 
 /** What app.listen() asks for. */
@@ -35,11 +43,11 @@ const meetingPoint = Symbol.for('fastify-drain.inherited.v1')
 type Host = typeof process & { [meetingPoint]?: Inherited[] }
 
 /**
- * The listening sockets that the service manager has passed to this process.
+ * The listening sockets that this process was started with, by the one that it succeeds or by the service manager.
  * @throws FST_DRAIN_INHERITED
  */
-export function inheritedListeners (host: Host, native: Native | null): Inherited[] {
-  host[meetingPoint] ??= read(host, native)
+export function inheritedListeners (host: Host, native: Native | null, passed: readonly PassedListener[] | null = null): Inherited[] {
+  host[meetingPoint] ??= passed === null ? read(host, native) : passed.map(one => listener({ ...one, isPassed: true }, 'was passed in a handover, and', native))
   return host[meetingPoint]
 }
 
@@ -63,14 +71,15 @@ function read (host: Host, native: Native | null): Inherited[] {
   if (names.length !== count) {
     throw new errors.Inherited(`LISTEN_FDS is ${count} and LISTEN_FDNAMES has ${names.length} names`, 'it must have one for each socket, with colons between')
   }
-  return names.map((name, i) => {
-    const fd = firstDescriptor + i
-    const at = listenerOf(fd, native)
-    if (typeof at === 'string') {
-      throw new errors.Inherited(`descriptor ${fd} of LISTEN_FDS ${at}`, 'pass listening TCP or Unix stream sockets only (ListenStream= with Accept=no)')
-    }
-    return { fd, name, at, taken: false }
-  })
+  return names.map((name, i) => listener({ fd: firstDescriptor + i, name }, 'of LISTEN_FDS', native))
+}
+
+function listener (known: Omit<Inherited, 'at' | 'taken'>, origin: string, native: Native | null): Inherited {
+  const at = listenerOf(known.fd, native)
+  if (typeof at === 'string') {
+    throw new errors.Inherited(`descriptor ${known.fd} ${origin} ${at}`, 'pass listening TCP or Unix stream sockets only (ListenStream= with Accept=no)')
+  }
+  return { ...known, at, taken: false }
 }
 
 /**
@@ -80,7 +89,7 @@ function read (host: Host, native: Native | null): Inherited[] {
 export function adopt (inherited: Inherited[], wanted: Wanted, name: string | false, orWider: boolean): Inherited | null {
   const free = inherited.filter(one => !one.taken && (name === false || one.name === name))
   const wider = name === false ? free.find(({ at }) => covers(at, wanted)) : free[0]
-  const found = free.find(({ at }) => isSame(at, wanted)) ?? (orWider ? wider : undefined) ?? null
+  const found = free.find(({ at, anyPort }) => isSame(at, anyPort === true && Number(wanted.port) === 0 && 'port' in at ? { ...wanted, port: at.port } : wanted)) ?? (orWider ? wider : undefined) ?? null
   if (found !== null) found.taken = true
   return found
 }

@@ -1,13 +1,16 @@
 import cluster from 'node:cluster'
+import { rmSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 import type { Clock } from '../clock.ts'
 import { errors } from '../errors.ts'
+import type { Luggage, PassedListener } from '../handover/protocol.ts'
 import { keepAlive } from '../keep-alive.ts'
 import type { Settings } from '../options.ts'
 import { tcpAddressOf } from '../os/address.ts'
-import { nameUnixListener } from '../os/descriptor.ts'
+import { descriptorOf, isUnixSocket, nameUnixListener } from '../os/descriptor.ts'
+import { abandon, type Handle } from '../os/handle.ts'
 import { errnoOf, type Native } from '../os/native.ts'
 import { bindShared } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
@@ -26,15 +29,20 @@ export interface ListenersEnv {
   clock: Clock
   log: Log
   inherited: Inherited[]
+  /** Gives a server of the app a connection that another process has accepted. */
+  receive (server: Server, handle: Handle, luggage: Luggage): void
 }
 
-// The apps of a process begin to listen one after the other, in ms.
-const otherAppsPatience = 1000
+/** The apps of a process begin to listen one after the other, in ms. */
+export const otherAppsPatience = 1000
 
 /** How the servers of one app come to listen, and how each of them stops. */
 export class Listeners {
   readonly #env: ListenersEnv
   readonly #shared = new WeakSet<Server>()
+  readonly #names = new WeakMap<Server, { name: string, anyPort: boolean }>()
+  /** Unix sockets that came from a predecessor, so that Node does not know of their files. */
+  readonly #files = new WeakMap<Server, string>()
   #inherits = false
   #cancelTelling = () => {}
 
@@ -55,6 +63,7 @@ export class Listeners {
     server.prependOnceListener('listening', listening)
     server.prependOnceListener('error', failed)
 
+    this.#names.set(server, { name: '', anyPort: options.path === undefined && Number(options.port ?? 0) === 0 })
     // The user has a listener already.
     if (typeof options.fd === 'number') return
     const error = this.#inherit(server, options, isMain) ?? (this.#env.settings.reusePort && !this.#inherits ? this.#share(server, options) : null)
@@ -76,8 +85,12 @@ export class Listeners {
     if (found !== null) {
       this.#inherits = true
       override(options, { fd: found.fd })
+      const { fd, name, isPassed = false } = found
       if ('path' in found.at) nameUnixListener(server, found.at.path)
-      const { fd, name } = found
+      if ('path' in found.at && isPassed) this.#files.set(server, found.at.path)
+      found.receive = (handle, luggage) => this.#env.receive(server, handle, luggage)
+      this.#names.set(server, { name, anyPort: found.anyPort === true })
+      if (isPassed && this.#env.settings.reusePort && 'port' in found.at) this.#shared.add(server)
       log.info({ fd, name }, `listen: on the inherited descriptor ${fd}${name === '' ? '' : ` (${name})`}, ${addressInWords(found.at)}`)
       return null
     }
@@ -123,8 +136,30 @@ export class Listeners {
     }
   }
 
+  /** What a successor gets of those of these servers that listen. */
+  passed (servers: Iterable<Server>): Map<Server, PassedListener> {
+    const passed = new Map<Server, PassedListener>()
+    for (const server of servers) {
+      const fd = descriptorOf(server)
+      if (fd !== null) passed.set(server, { fd, name: '', anyPort: false, ...this.#names.get(server) })
+    }
+    return passed
+  }
+
+  /** Stops listening on what a successor listens on as well. */
+  leaveTo (server: Server, stop: () => void): void {
+    if (isUnixSocket(server)) abandon(server)
+    stop()
+  }
+
   /** Stops listening, by `stop`, so that no connection is lost. */
   async leave (server: Server, stop: () => void): Promise<void> {
+    await this.#leave(server, stop)
+    const file = this.#files.get(server)
+    if (file !== undefined) rmSync(file, { force: true })
+  }
+
+  async #leave (server: Server, stop: () => void): Promise<void> {
     if (this.#shared.has(server) && this.#steers && server.listening) {
       try {
         return await leaveGroup(server, stop, this.#groupEnv)
@@ -158,7 +193,7 @@ export class Listeners {
     const { inherited, clock, log } = this.#env
     this.#cancelTelling()
     this.#cancelTelling = clock.after(otherAppsPatience, () => {
-      for (const one of inherited.filter(({ taken, told }) => !taken && !told)) {
+      for (const one of inherited.filter(({ taken, told, isPassed }) => !taken && !told && !isPassed)) {
         one.told = true
         log.warn({ fd: one.fd, name: one.name }, `listen: nobody has asked for the inherited listener ${inWords(one)}; pass its address to app.listen(), or its name as the option listenFdName`)
       }

@@ -12,6 +12,11 @@ export function nameUnixListener (server: Server, path: string): void {
   (server as { _pipeName?: string })._pipeName = path
 }
 
+/** Whether it listens at a path. */
+export function isUnixSocket (server: Server): boolean {
+  return typeof server.address() === 'string'
+}
+
 /** Whether the kernel has everything that was written to this socket, at least one byte of it; so whoever writes past Node does it between two writes. */
 export function isFlushed (socket: Socket): boolean {
   const { _handle: handle } = socket as { _handle?: { writeQueueSize?: number } | null }

@@ -13,6 +13,9 @@ const lingerZero = new Uint8Array(new Int32Array([1, 0]).buffer)
 const unackedOffset = 24
 // tcpi_state is its first byte: TCP_CLOSE of include/net/tcp_states.h.
 const stateClosed = 7
+// In ms, since data was sent and since some came.
+const lastSentOffset = 44
+const lastReceivedOffset = 52
 
 export interface KeepAliveOptions {
   /** Silence before the first probe, in ms. */
@@ -60,6 +63,18 @@ export class Sockets {
       return socket.writableFinished ? Math.max(0, queued - 1) : queued
     } catch {
       return null
+    }
+  }
+
+  /** How long no data has come or gone on this connection, in ms; 0 where nobody knows. */
+  silence (socket: Socket): number {
+    const fd = descriptorOf(socket)
+    if (this.#native === null || fd === null || !this.#native.has('TCP_INFO')) return 0
+    try {
+      const info = this.#native.getOption(fd, 'TCP_INFO', lastReceivedOffset + 4)
+      return Math.min(info.getUint32(lastSentOffset, isLittleEndian), info.getUint32(lastReceivedOffset, isLittleEndian))
+    } catch {
+      return 0
     }
   }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Server, Socket } from 'node:net'
 import { restartReads } from './reads.ts'
 
 /*
@@ -11,10 +11,12 @@ interface Parser {
   incoming: IncomingMessage | null
   onIncoming: (request: IncomingMessage & { upgrade?: boolean }) => number
   finish (): unknown
+  /** Takes it off the list of those whose requests must be complete in time; the first byte of the next one puts it there again. */
   remove? (): void
 }
 
 interface HttpSocket extends Socket {
+  server?: Server
   parser?: Parser | null
   _httpMessage?: Answer | null
 }
@@ -37,6 +39,16 @@ export type AnswerEnd =
 /** Whether the HTTP/1.x server of Node has, or had, this socket. */
 export function isHttp1 (socket: Socket): boolean {
   return 'parser' in socket
+}
+
+/** The server whose connection it is. */
+export function serverOf (socket: Socket): Server | undefined {
+  return (socket as HttpSocket).server
+}
+
+/** A connection between two requests: Node would take it for a new one, which must bring a head within headersTimeout. */
+export function expectNothingYet (socket: Socket): void {
+  (socket as HttpSocket).parser?.remove?.()
 }
 
 function isUpgraded ({ parser }: HttpSocket): boolean {

@@ -47,7 +47,7 @@ async function setUp (t: Teardown, listener = hello, plan: Partial<RetirementPla
   }
   const retire = () => connections.retire({ idleGrace: 1000, closeSpread: 0, peerCloseTimeout: 250, lastCall: 12_500, pingTimeout: 5000, ...plan })
   const close = async (): Promise<void> => {
-    const closing = connections.close()
+    const closing = connections.leave().then(() => connections.close())
     await clock.pass(0)
     await closing
   }

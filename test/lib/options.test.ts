@@ -14,7 +14,8 @@ const defaults = {
   hardStop: 'destroy',
   keepAlive: { idle: 60000, interval: 10000, count: 6 },
   reusePort: false,
-  listenFdName: false
+  listenFdName: false,
+  handover: false
 }
 
 const times = ['shutdownDelay', 'idleGrace', 'closeSpread', 'peerCloseTimeout', 'lingerTimeout', 'lingerTime'] as const
@@ -72,7 +73,8 @@ t.test('what is given wins over the default, zero and false included', async t =
     hardStop: 'reset',
     keepAlive: { idle: 1000, interval: 32_767_000, count: 127, userTimeout: 1 },
     reusePort: true,
-    listenFdName: 'web'
+    listenFdName: 'web',
+    handover: { signal: false, readyTimeout: 1 }
   }
   t.strictSame(plain(resolve(given)), given)
 })
@@ -315,3 +317,24 @@ t.test('a closeSpread that ends after the deadline is refused', async t => {
     message: 'fastify-drain: option "closeSpread" is 20000 ms, which leaves no time to drain before "hardStopAfter" (25000 ms); allowed: less than hardStopAfter - shutdownDelay, 20000 ms'
   })
 })
+
+t.test('handover: true stands for its defaults', async t => {
+  t.strictSame(plain(resolve({ handover: true }).handover), { signal: 'SIGUSR2', readyTimeout: 30_000 })
+  t.strictSame(plain(resolve({ handover: {} }).handover), { signal: 'SIGUSR2', readyTimeout: 30_000 })
+  t.strictSame(plain(resolve({ handover: { signal: 'SIGHUP' } }).handover), { signal: 'SIGHUP', readyTimeout: 30_000 })
+  const ready = (): void => {}
+  t.match(resolve({ handover: { ready } }).handover, { ready })
+})
+
+for (const [given, code, message] of [
+  [{ handover: 'SIGUSR2' }, 'FST_DRAIN_INVALID_OPTION', /"handover" is 'SIGUSR2'; allowed: true, false, or an object with signal, readyTimeout, ready/],
+  [{ handover: { signal: 'SIGTERM' } }, 'FST_DRAIN_INVALID_OPTION', /"handover\.signal" is 'SIGTERM'; allowed: false, or one of SIGHUP, SIGUSR1, SIGUSR2, SIGWINCH/],
+  [{ handover: { readyTimeout: 0 } }, 'FST_DRAIN_INVALID_OPTION', /"handover\.readyTimeout" is 0; allowed: a whole number of milliseconds from 1/],
+  [{ handover: { ready: true } }, 'FST_DRAIN_INVALID_OPTION', /"handover\.ready" is true; allowed: a function/],
+  [{ handover: { readyTimeOut: 1 } }, 'FST_DRAIN_UNKNOWN_OPTION', /did you mean "handover\.readyTimeout"/],
+  [{ signals: ['SIGUSR2'], handover: true }, 'FST_DRAIN_INVALID_OPTION', /"handover\.signal" is 'SIGUSR2', which is one of "signals" as well; allowed: a signal that does not end the process/]
+] as const) {
+  t.test(`refused: ${JSON.stringify(given)}`, async t => {
+    t.match(thrownFor(given), { code, message })
+  })
+}

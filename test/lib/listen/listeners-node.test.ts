@@ -21,7 +21,7 @@ t.test('a Node that can share a port is told to', { skip }, async t => {
   for (const calls of [native, null]) {
     const silent = (): void => {}
     const log = { debug: silent, info: silent, warn: silent, error: silent }
-    const listeners = new Listeners({ settings, native: calls, sockets: new Sockets(calls), clock: systemClock, log, inherited: [] })
+    const listeners = new Listeners({ receive: () => {}, settings, native: calls, sockets: new Sockets(calls), clock: systemClock, log, inherited: [] })
     const server = createServer()
     const told: unknown[] = []
     watchListen(server, (server, options) => {

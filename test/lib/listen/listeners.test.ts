@@ -38,7 +38,7 @@ function setUp (t: Teardown, options: FastifyDrainOptions = {}, { calls = native
     lines.push(`${level}: ${message}${err === undefined ? '' : ` (${err.message})`}`)
   }
   const log = { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') }
-  const listeners = new Listeners({ settings: resolveOptions(options, {}), native: calls, sockets: new Sockets(calls), clock, log, inherited })
+  const listeners = new Listeners({ receive: () => {}, settings: resolveOptions(options, {}), native: calls, sockets: new Sockets(calls), clock, log, inherited })
 
   /** Lets a server listen as one of the app's does. */
   const listen = async (at: ListenOptions, { server = createServer(), isMain = true } = {}): Promise<Server> => {

@@ -1,0 +1,124 @@
+import type { Clock } from '../clock.ts'
+import type { Inherited } from '../listen/inherited.ts'
+import { otherAppsPatience } from '../listen/listeners.ts'
+import { endProcess } from '../signals.ts'
+import { handOver, type Member } from './handover.ts'
+import { predecessorOf, type Predecessor } from './predecessor.ts'
+import type { StartedAs } from './successor.ts'
+
+/** What a successor needs to know of one of its apps. */
+export interface Newcomer {
+  /** Resolves when it is ready, once it listens. */
+  ready (): Promise<unknown>
+  /** It will not be. */
+  failed (error: unknown): void
+}
+
+/*
+ * A process has one predecessor and one successor, whatever number of apps, and of copies of this package, it contains: they
+ * meet at a symbol of the global registry. The version is for what the copies tell each other.
+ */
+const meetingPoint = Symbol.for('fastify-drain.handover.v1')
+
+type Host = NodeJS.Process & { [meetingPoint]?: Club }
+
+interface Club {
+  predecessor: Predecessor | null
+  members: Set<Member>
+  newcomers: Set<Newcomer>
+  running: Promise<number> | null
+  begin (): Promise<number>
+  cancelTelling (): void
+  ignoreSignals (): void
+}
+
+export interface HandoverProcess {
+  /** The one that this process succeeds; `null`: none. */
+  readonly predecessor: Predecessor | null
+  /** An app takes part; the returned function takes it out again. */
+  join (member: Member): () => void
+  /** An app listens. */
+  listening (newcomer: Newcomer, inherited: readonly Inherited[]): void
+  /** Every caller gets the same promise as long as it goes on. */
+  handOver (): Promise<number>
+}
+
+/** @throws FST_DRAIN_HANDOVER */
+export function handoverProcess (host: Host, clock: Clock, startedAs: StartedAs): HandoverProcess {
+  host[meetingPoint] ??= newClub(predecessorOf(host), clock, startedAs)
+  const club = host[meetingPoint]
+  return {
+    predecessor: club.predecessor,
+    join (member) {
+      club.members.add(member)
+      listenToSignals(club)
+      return () => {
+        club.members.delete(member)
+        listenToSignals(club)
+      }
+    },
+    listening (newcomer, inherited) {
+      if (club.predecessor === null) return
+      club.newcomers.add(newcomer)
+      club.cancelTelling()
+      // The apps of a process begin to listen one after the other, and this version may not ask for all of them.
+      const isComplete = inherited.every(({ isPassed, taken }) => taken || isPassed !== true)
+      club.cancelTelling = clock.after(isComplete ? 0 : otherAppsPatience, () => tellReady(club.predecessor as Predecessor, club.newcomers, inherited))
+    },
+    handOver: () => club.begin()
+  }
+}
+
+// From when plugins load, because the default action of such a signal ends the process.
+function listenToSignals (club: Club): void {
+  club.ignoreSignals()
+  const wanted = new Set([...club.members].map(({ signal }) => signal).filter(signal => signal !== false))
+  // Whoever called begin() has logged what went wrong.
+  const begin = (): void => { club.begin().catch(() => {}) }
+  for (const signal of wanted) process.on(signal, begin)
+  club.ignoreSignals = () => { for (const signal of wanted) process.off(signal, begin) }
+}
+
+function newClub (predecessor: Predecessor | null, clock: Clock, startedAs: StartedAs): Club {
+  predecessor?.greet()
+  return {
+    predecessor,
+    members: new Set(),
+    newcomers: new Set(),
+    running: null,
+    begin () {
+      this.running ??= run(this, clock, startedAs).finally(() => { this.running = null })
+      return this.running
+    },
+    cancelTelling () {},
+    ignoreSignals () {}
+  }
+}
+
+async function tellReady (predecessor: Predecessor, newcomers: Iterable<Newcomer>, inherited: readonly Inherited[]): Promise<void> {
+  const areReady = await Promise.all([...newcomers].map(isReady))
+  if (areReady.includes(false)) predecessor.refuse()
+  else predecessor.ready(inherited)
+}
+
+async function isReady (newcomer: Newcomer): Promise<boolean> {
+  try {
+    await newcomer.ready()
+    return true
+  } catch (error) {
+    newcomer.failed(error)
+    return false
+  }
+}
+
+async function run ({ predecessor, members }: Club, clock: Clock, startedAs: StartedAs): Promise<number> {
+  try {
+    // What comes from there is not for us alone.
+    await predecessor?.done
+    const serving = [...members].filter(({ closing }) => !closing.aborted)
+    return await handOver(serving, { clock, startedAs, endProcess: () => { endProcess('handover') } })
+  } catch (error) {
+    for (const { log } of [...members].slice(0, 1)) log.error({ err: error }, 'handover: it has failed')
+    throw error
+  }
+}

@@ -1,0 +1,148 @@
+import type { Server } from 'node:net'
+import type { Clock } from '../clock.ts'
+import { errors } from '../errors.ts'
+import type { Log } from '../progress.ts'
+import { Mover } from './mover.ts'
+import { commonVersion, type PassedListener, type Reply } from './protocol.ts'
+import { Successor, type StartedAs } from './successor.ts'
+
+/** One app, as the handover of its process sees it. */
+export interface Member {
+  readonly log: Log
+  /** The signal that begins it; `false`: none. */
+  readonly signal: NodeJS.Signals | false
+  /** How long the successor may take to get ready, in ms. */
+  readonly readyTimeout: number
+  /** Aborts when the app closes. */
+  readonly closing: AbortSignal
+  /** Its listeners. */
+  passed (): Map<Server, PassedListener>
+  /** A successor is being started. */
+  begun (): void
+  /** Lets its connections go; the returned function keeps those that are still here. */
+  depart (mover: Mover, listenerOf: (server: Server) => number | undefined): () => void
+  /** The successor serves, and this process leaves. */
+  succeeded (pid: number): void
+  /** There is no successor. */
+  failed (): void
+}
+
+export interface HandoverEnv {
+  clock: Clock
+  startedAs: StartedAs
+  /** Drains what is left, and ends the process. */
+  endProcess (): void
+}
+
+// How long a successor that has to end may take, in ms: one that nothing was given to, and one that has connections.
+const endPatience = 5000
+const drainPatience = 60_000
+
+// An exit code says more than a closed channel, and may come a moment later, in ms.
+const exitPatience = 500
+
+const goesOn = 'this process goes on serving; see the output of its successor, mend the cause and begin again'
+
+/**
+ * Starts a successor with the listeners of these apps, waits until it is ready, and gives it every connection that is
+ * idle. Then this process leaves: what is busy follows as it gets idle, what cannot move is drained.
+ *
+ * Resolves with the pid of the successor when that begins. Whatever goes wrong before, this process goes on serving, and
+ * nothing has been closed.
+ * @throws FST_DRAIN_HANDOVER
+ */
+export async function handOver (members: Member[], { clock, startedAs, endProcess }: HandoverEnv): Promise<number> {
+  const passed = new Map(members.flatMap(member => [...member.passed()]))
+  const [first] = members
+  if (first === undefined || passed.size === 0) throw new errors.Handover('this process listens on nothing', 'begin when app.listen() has resolved')
+  const { log } = first
+
+  const began = clock.now()
+  const failure = new Failure()
+  const successor = new Successor(startedAs, [...passed.values()], clock)
+  const mover = new Mover({ channel: successor.channel, clock, onStuck: () => failure.happen('it takes no more connections') })
+  const descriptors = readiness()
+  const closing = (): void => failure.happen('this process was told to close meanwhile', 'its successor closes as well')
+  const cancelDeadline = clock.after(Math.min(...members.map(({ readyTimeout }) => readyTimeout)), () => {
+    failure.happen(`it was not ready after ${Math.round(clock.now() - began)} ms`, 'let it listen sooner, or set "readyTimeout" to more')
+  })
+  let undo: Array<() => void> = []
+
+  successor.watch(how => failure.happen(how))
+  for (const member of members) {
+    member.begun()
+    member.closing.addEventListener('abort', closing)
+  }
+  try {
+    log.info({ successor: successor.pid }, `handover: process ${successor.pid} is starting`)
+    const listeners = listenersOf(await failure.or(descriptors))
+    cancelDeadline()
+    undo = members.map(member => member.depart(mover, server => listeners.get(server)))
+    await failure.or(mover.settled())
+  } catch (error) {
+    cancelDeadline()
+    giveUp()
+    throw error
+  } finally {
+    for (const { closing: signal } of members) signal.removeEventListener('abort', closing)
+  }
+
+  const pid = successor.pid as number
+  log.info({ successor: pid }, `handover: process ${pid} has taken over after ${Math.round(clock.now() - began)} ms`)
+  failure.then(error => {
+    log.error({ err: error }, 'handover: the successor has ended before its predecessor; what is left of the service ends with this process')
+    giveUp()
+  })
+  for (const member of members) member.succeeded(pid)
+  endProcess()
+  return pid
+
+  /** Resolves with the descriptors of the listeners on which the successor listens. */
+  function readiness (): Promise<number[]> {
+    return new Promise(resolve => {
+      successor.channel.listen((reply: Reply) => {
+        if (reply.type === 'hello' && commonVersion(reply.speaks) === null) {
+          failure.happen(`it takes over by version ${reply.speaks.join(', ')} of the protocol, which this process does not speak`, 'restart the service in the ordinary way once')
+        }
+        if (reply.type === 'ready') resolve(reply.listeners)
+        mover.hear(reply)
+      }, () => clock.after(exitPatience, () => failure.happen('it has closed the channel to its predecessor')))
+    })
+  }
+
+  function listenersOf (descriptors: number[]): Map<Server, number> {
+    const numbered = [...passed.keys()].map((server, i) => [server, Successor.descriptor(i)] as const)
+    return new Map(numbered.filter(([, descriptor]) => descriptors.includes(descriptor)))
+  }
+
+  function giveUp (): void {
+    for (const each of undo) each()
+    const hasConnections = mover.hasGiven
+    mover.lost()
+    successor.end(hasConnections ? drainPatience : endPatience)
+    for (const member of members) member.failed()
+  }
+}
+
+/** Something that has gone wrong with the successor: the first thing counts. */
+class Failure {
+  #fail!: (error: Error) => void
+  readonly #happened = new Promise<never>((_resolve, reject) => { this.#fail = reject })
+
+  constructor () {
+    this.#happened.catch(() => {})
+  }
+
+  happen (what: string, advice = goesOn): void {
+    this.#fail(new errors.Handover(what, advice))
+  }
+
+  /** What the promise resolves with, unless it happens before. */
+  or<T> (promise: Promise<T>): Promise<T> {
+    return Promise.race([promise, this.#happened])
+  }
+
+  then (hear: (error: Error) => void): void {
+    this.#happened.catch(hear)
+  }
+}
