@@ -147,6 +147,8 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   })
   drain.signal.addEventListener('abort', () => {
     listeners.closing()
+    // What this process has not got yet is better off where it is.
+    predecessor?.refuse()
     serviceManager?.stopping(() => `draining, ${inWords(drain.connections.counts())}`)
   })
   // PID 1 has no default action for a signal: one that came while plugins load would be lost.

@@ -266,9 +266,10 @@ export class Connections {
     const { clock, sockets } = this.#env
     connect(server, handle)
     if (isFresh || this.#newest === null) return
-    const { keepAliveTimeout = 0 } = server
+    const { keepAliveTimeout = 0, keepAliveTimeoutBuffer = 0 } = server
+    const idleTime = keepAliveTimeout + keepAliveTimeoutBuffer - sockets.silence(this.#newest)
     addRequests(this.#newest, requests)
-    this.#keep(this.#newest).takeOver(clock.now() - age, keepAliveTimeout > 0 ? Math.max(0, keepAliveTimeout - sockets.silence(this.#newest)) : null)
+    this.#keep(this.#newest).takeOver(clock.now() - age, keepAliveTimeout > 0 ? Math.max(0, idleTime) : null)
   }
 
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */

@@ -7,6 +7,8 @@ export interface HttpServer extends Server {
   httpAllowHalfOpen?: boolean
   maxRequestsPerSocket?: number | null
   keepAliveTimeout?: number
+  /** Newer versions of Node wait this much longer than they say. */
+  keepAliveTimeoutBuffer?: number
 }
 
 export interface ServerEvents {

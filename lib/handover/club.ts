@@ -87,7 +87,11 @@ function newClub (predecessor: Predecessor | null, clock: Clock, startedAs: Star
     newcomers: new Set(),
     running: null,
     begin () {
-      this.running ??= run(this, clock, startedAs).finally(() => { this.running = null })
+      if (this.running === null) {
+        this.running = run(this, clock, startedAs)
+        // Whoever has a successor leaves, and needs no second one.
+        this.running.catch(() => { this.running = null })
+      }
       return this.running
     },
     cancelTelling () {},

@@ -119,6 +119,7 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
     for (const each of undo) each()
     const hasConnections = mover.hasGiven
     mover.lost()
+    successor.channel.close()
     successor.end(hasConnections ? drainPatience : endPatience)
     for (const member of members) member.failed()
   }
