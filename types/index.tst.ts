@@ -10,6 +10,7 @@ import drain, {
   type DrainReport,
   type FastifyDrain,
   type FastifyDrainOptions,
+  type Handover,
   type KeepAlive,
   type RouteDrainOptions
 } from '../index.ts'
@@ -94,6 +95,14 @@ describe('options', () => {
     expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ listenFdName: string | false }>()
     expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ listenFdName: true }>()
   })
+
+  test('know a handover', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ handover: boolean | Handover }>()
+    expect<Handover>().type.toBeAssignableFrom<{ signal: 'SIGUSR2', readyTimeout: number, ready: () => Promise<void> }>()
+    expect<Handover>().type.toBeAssignableFrom<{ signal: false }>()
+    expect<Handover>().type.not.toBeAssignableFrom<{ signal: 'SIGTERM' }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ handover: 'SIGUSR2' }>()
+  })
 })
 
 describe('app.drain', () => {
@@ -115,6 +124,11 @@ describe('app.drain', () => {
     expect(app.drain.connections).type.toBe<ConnectionCounts>()
     expect(app.drain.connections.idle).type.toBe<number>()
     expect(app.drain.connections).type.not.toHaveProperty('busy')
+  })
+
+  test('hands over', () => {
+    expect(app.drain.handover).type.toBeCallableWith()
+    expect(app.drain.handover()).type.toBe<Promise<number>>()
   })
 
   test('begins with an optional reason', () => {
