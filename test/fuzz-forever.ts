@@ -1,4 +1,5 @@
 // Random drains until the time is over: `npm run fuzz -- --minutes 2`. A seed that goes wrong is printed with the clients it takes.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { fuzzRun, shrink } from './helpers/fuzz-run.ts'
 
@@ -37,13 +38,19 @@ async function runUntilTheEnd (first: number): Promise<void> {
 
 async function run (seed: number): Promise<number> {
   underWay.add(seed)
-  const result = await fuzzRun(seed).catch((error: unknown) => ({ wrong: [String(error)], server: 'none', clients: 0, executed: 0 }))
+  const result = await Promise.race([fuzzRun(seed), tooLong(seed)]).catch((error: unknown) => ({ wrong: [String(error)], server: 'none', clients: 0, executed: 0 }))
   underWay.delete(seed)
   done[result.server] = (done[result.server] ?? 0) + 1
   executed += result.executed
   for (const wrong of result.wrong) console.log(`seed ${seed}: ${wrong}`)
   if (result.wrong.length > 0) failed.push(seed)
   return result.clients
+}
+
+// Every drain has a deadline of a few seconds, and every step of a client a limit.
+async function tooLong (seed: number): Promise<never> {
+  await sleep(60_000, null, { ref: false })
+  throw new Error(`it has not ended after a minute (seed ${seed})`)
 }
 
 /** Timing is not part of a seed, so a run that goes wrong now and then is tried more than once. */

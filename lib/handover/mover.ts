@@ -80,6 +80,8 @@ export class Mover {
   }
 
   hear (reply: Reply): void {
+    // It is at work. That somebody else wants to go there says nothing of it.
+    this.#stopWatching()
     if (reply.type === 'have') this.#has(reply.id)
     if (reply.type === 'took') for (const id of reply.ids) this.#given.delete(id)
     this.#goOn()
@@ -140,9 +142,14 @@ export class Mover {
   }
 
   #watch (): void {
-    this.#cancelPatience?.()
     const isWaiting = this.#offered.size + this.#given.size > 0
-    this.#cancelPatience = isWaiting ? this.#env.clock.after(patience, () => this.#env.onStuck()) : null
+    if (isWaiting) this.#cancelPatience ??= this.#env.clock.after(patience, () => this.#env.onStuck())
+    else this.#stopWatching()
+  }
+
+  #stopWatching (): void {
+    this.#cancelPatience?.()
+    this.#cancelPatience = null
   }
 
   /** Resolves when everything that is free has moved, or nothing can move any more. */
@@ -154,7 +161,7 @@ export class Mover {
   lost (): void {
     if (this.#isLost) return
     this.#isLost = true
-    this.#cancelPatience?.()
+    this.#stopWatching()
     const kept = [...this.#queue, ...this.#offered.values(), ...this.#held.values()]
     if (this.#offered.size + this.#held.size > 0) this.#env.channel.send({ type: 'forget', ids: [...this.#offered.keys(), ...this.#held.keys()] })
     for (const collection of [this.#ids, this.#queue, this.#offered, this.#held, this.#free, this.#given]) collection.clear()

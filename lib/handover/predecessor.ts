@@ -75,8 +75,10 @@ class Received implements Predecessor {
 
   ready (inherited: readonly Inherited[]): void {
     this.#inherited = inherited
-    for (const one of inherited.filter(({ isPassed, taken }) => isPassed && !taken)) close(one)
-    this.#channel.send({ type: 'ready', listeners: inherited.filter(({ isPassed, taken }) => isPassed && taken).map(({ fd }) => fd) })
+    const passed = inherited.filter(({ isPassed }) => isPassed)
+    const listeners = passed.filter(({ taken }) => taken).map(({ fd }) => fd)
+    for (const one of passed.filter(({ taken }) => !taken)) close(one)
+    this.#channel.send({ type: 'ready', listeners })
   }
 
   refuse (): void {

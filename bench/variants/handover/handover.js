@@ -1,0 +1,11 @@
+// By its path: bench/ is a package of its own, from where the name does not resolve.
+import drain from '../../../dist/esm/index.js'
+
+export async function install (app, report) {
+  await app.register(drain, { handover: { ready: async () => report('ready') } })
+  // The plugin has begun when this is called, and whoever asks gets the same promise.
+  process.on('SIGUSR2', () => {
+    report('begun')
+    app.drain.handover().then(successor => report('taken over', { successor }), error => report('failed', { message: error.message }))
+  })
+}
