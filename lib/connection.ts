@@ -155,7 +155,6 @@ export class Connection {
     const { transport } = this
     this.openedAt = openedAt
     this.#bytesBefore = -1
-    http1.expectNothingYet(transport)
     if (idleTime === null) return
     const cancel = this.#env.clock.after(idleTime, () => { if (transport.bytesRead === 0) this.leaveIfQuiet() })
     transport.once('close', cancel)

@@ -18,6 +18,8 @@ export interface ConnectionCounts extends Record<Exclude<ConnectionState, 'close
   streams: number
 }
 
+const beforeHeadersTimeout = 1000
+
 export interface RetirementPlan {
   /** How long an idle connection may bring one more request, in ms from the call of retire(). */
   idleGrace: number
@@ -266,10 +268,8 @@ export class Connections {
     const { clock, sockets } = this.#env
     connect(server, handle)
     if (isFresh || this.#newest === null) return
-    const { keepAliveTimeout = 0, keepAliveTimeoutBuffer = 0 } = server
-    const idleTime = keepAliveTimeout + keepAliveTimeoutBuffer - sockets.silence(this.#newest)
     addRequests(this.#newest, requests)
-    this.#keep(this.#newest).takeOver(clock.now() - age, keepAliveTimeout > 0 ? Math.max(0, idleTime) : null)
+    this.#keep(this.#newest).takeOver(clock.now() - age, idleTime(server, sockets.silence(this.#newest)))
   }
 
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
@@ -286,6 +286,17 @@ export class Connections {
     if (this.size > 0) await new Promise<void>(resolve => { this.#onEmpty = resolve })
     for (const queue of [this.#idleCloser, this.#announcer, this.#upgradeCloser]) queue.stop()
   }
+}
+
+// How long a connection may stay idle that has been for `silence` ms already, in ms; `null`: for ever.
+function idleTime ({ keepAliveTimeout = 0, keepAliveTimeoutBuffer = 0, headersTimeout = 0 }: HttpServer, silence: number): number | null {
+  const limits = [
+    keepAliveTimeout > 0 ? Math.max(0, keepAliveTimeout + keepAliveTimeoutBuffer - silence) : Infinity,
+    // Node takes it for a new connection, which has to bring a head by then, and would answer its silence with 408.
+    headersTimeout > 0 ? Math.max(0, headersTimeout - beforeHeadersTimeout) : Infinity
+  ]
+  const limit = Math.min(...limits)
+  return limit === Infinity ? null : limit
 }
 
 function isHandedOver (known: Connection | number): boolean {

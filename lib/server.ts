@@ -7,6 +7,7 @@ export interface HttpServer extends Server {
   httpAllowHalfOpen?: boolean
   maxRequestsPerSocket?: number | null
   keepAliveTimeout?: number
+  headersTimeout?: number
   /** Newer versions of Node wait this much longer than they say. */
   keepAliveTimeoutBuffer?: number
 }

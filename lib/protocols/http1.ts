@@ -11,7 +11,6 @@ interface Parser {
   incoming: IncomingMessage | null
   onIncoming: (request: IncomingMessage & { upgrade?: boolean }) => number
   finish (): unknown
-  /** Takes it off the list of those whose requests must be complete in time; the first byte of the next one puts it there again. */
   remove? (): void
 }
 
@@ -44,11 +43,6 @@ export function isHttp1 (socket: Socket): boolean {
 /** The server whose connection it is. */
 export function serverOf (socket: Socket): Server | undefined {
   return (socket as HttpSocket).server
-}
-
-/** A connection between two requests: Node would take it for a new one, which must bring a head within headersTimeout. */
-export function expectNothingYet (socket: Socket): void {
-  (socket as HttpSocket).parser?.remove?.()
 }
 
 function isUpgraded ({ parser }: HttpSocket): boolean {
