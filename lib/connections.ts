@@ -65,7 +65,7 @@ export class Connections {
   #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 }
   #retiredAt = 0
   #closingIdle = false
-  #onEmpty = () => {}
+  #untilEmpty: Array<() => void> = []
   /** Whether a connection leaves in another way, so that it is neither told to close nor closed. */
   leaves: (connection: Connection) => boolean = () => false
 
@@ -174,7 +174,7 @@ export class Connections {
       connection.closed()
       this.#events.onClosed(connection)
     }
-    if (this.size === 0) this.#onEmpty()
+    if (this.size === 0) for (const resolve of this.#untilEmpty.splice(0)) resolve()
   }
 
   find (socket: Socket): Connection | undefined {
@@ -283,7 +283,8 @@ export class Connections {
 
   /** Resolves as soon as no connection is left. */
   async empty (): Promise<void> {
-    if (this.size > 0) await new Promise<void>(resolve => { this.#onEmpty = resolve })
+    // At the deadline there are two who wait.
+    if (this.size > 0) await new Promise<void>(resolve => { this.#untilEmpty.push(resolve) })
     for (const queue of [this.#idleCloser, this.#announcer, this.#upgradeCloser]) queue.stop()
   }
 }

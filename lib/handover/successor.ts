@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync, realpathSync } from 'node:fs'
+import { sep } from 'node:path'
 import type { Clock } from '../clock.ts'
 import { Channel } from './channel.ts'
 import { speaks, variable, type Order, type PassedListener, type Reply } from './protocol.ts'
@@ -67,7 +68,7 @@ export class Successor {
 
 /** How this process was started, whatever the app has done to its environment since. */
 export function startedAs ({ execPath, execArgv, argv, env }: NodeJS.Process): StartedAs {
-  return { execPath, args: [...execArgv, ...argv.slice(1)], cwd: workingDirectory(env), env: forSuccessor(initialEnvironment() ?? env) }
+  return { execPath, args: [...execArgv, ...asGiven(argv.slice(1))], cwd: workingDirectory(env), env: forSuccessor(initialEnvironment() ?? env) }
 }
 
 // A release that is deployed by changing a symbolic link: the path that led here leads to the new one.
@@ -78,6 +79,13 @@ function workingDirectory ({ PWD: path }: NodeJS.ProcessEnv): string {
   } catch {
     return directory
   }
+}
+
+// Node has made an absolute path of its script, which leads to the version that it was then.
+function asGiven ([script, ...args]: string[]): string[] {
+  if (script === undefined) return []
+  const here = process.cwd() + sep
+  return [script.startsWith(here) ? `.${sep}${script.slice(here.length)}` : script, ...args]
 }
 
 // An app that reads .env files leaves what is set alone: with its own additions a successor would never see a change.

@@ -87,7 +87,8 @@ export class Listeners {
       override(options, { fd: found.fd })
       const { fd, name, isPassed = false } = found
       if ('path' in found.at) nameUnixListener(server, found.at.path)
-      if ('path' in found.at && isPassed) this.#files.set(server, found.at.path)
+      // With a name it is the service manager's, and its file, too; a name in the abstract namespace has none.
+      if ('path' in found.at && isPassed && name === '' && !found.at.path.startsWith('\0')) this.#files.set(server, found.at.path)
       found.receive = (handle, luggage) => this.#env.receive(server, handle, luggage)
       this.#names.set(server, { name, anyPort: found.anyPort === true })
       if (isPassed && this.#env.settings.reusePort && 'port' in found.at) this.#shared.add(server)

@@ -201,7 +201,7 @@ t.test('an answer that could not say close any more leaves its connection peerCl
   await client.fin()
 })
 
-t.test('empty() resolves at once where there is no connection, and else with the last one', async t => {
+t.test('empty() resolves at once where there is no connection, and else with the last one, for everybody who waits', async t => {
   const { connections, connect } = await setUp(t)
   await connections.empty()
   const clients = [await connect(), await connect()]
@@ -210,8 +210,9 @@ t.test('empty() resolves at once where there is no connection, and else with the
   clients[0]?.halfClose()
   await eventually(() => connections.size === 1, 'one was closed')
   t.notOk(empty)
+  const asked = connections.empty()
   clients[1]?.halfClose()
-  await emptied
+  await Promise.all([emptied, asked])
 })
 
 t.test('cut() shows each connection as it was, stops listening, and leaves nothing', async t => {
