@@ -98,7 +98,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   const sockets = new Sockets(native)
   const inherited = inheritedListeners(process, native, predecessor?.listeners)
   const listeners = new Listeners({
-    settings, native, sockets, clock: systemClock, log, inherited, receive: (server, handle, luggage) => drain.connections.receive(server, handle, luggage)
+    settings, native, sockets, clock: systemClock, log, inherited, areShared: () => predecessor?.isAlive === true, receive: (server, handle, luggage) => drain.connections.receive(server, handle, luggage)
   })
   const listen = new ListenState()
   const drain: Drain = new Drain({

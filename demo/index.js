@@ -1,44 +1,67 @@
 import { readFlags } from '../bench/lib/flags.js'
 import { run } from '../bench/lib/main.js'
 import { restartUnderLoad } from '../bench/lib/restart.js'
+import { restartInPlace } from './handover.js'
+import * as handoverResult from './handover-result.js'
 import { createProgress } from './progress.js'
-import { failures, sentence, table } from './result.js'
+import * as restartResult from './result.js'
 
-const servers = [
-  { variant: 'bare', title: 'Fastify alone' },
-  { variant: 'fastify-drain', title: 'with fastify-drain' }
-]
-const fixed = { work: 5, restarts: 2, settle: 2000, killAfter: 5000 }
+const restartDemo = {
+  thinkTimes: [10, 400],
+  intro: 'Each server is replaced twice: the successor listens, then the old instance gets SIGTERM.',
+  result: restartResult,
+  servers: [
+    { title: 'Fastify alone', start: options => restartUnderLoad({ ...options, variant: 'bare' }) },
+    { title: 'with fastify-drain', start: options => restartUnderLoad({ ...options, variant: 'fastify-drain' }) }
+  ]
+}
+
+const handoverDemo = {
+  thinkTimes: [100, 400],
+  intro: 'Each server is replaced twice in place. Alone: the successor listens on the same socket, then the old process gets SIGTERM.\n' +
+    'With fastify-drain: the process gets SIGUSR2, starts its successor, and gives it the listener and the connections.',
+  result: handoverResult,
+  servers: [
+    { title: 'Fastify alone', start: options => restartInPlace({ ...options, hasPlugin: false }) },
+    { title: 'with fastify-drain', start: options => restartInPlace({ ...options, hasPlugin: true }) }
+  ]
+}
+
+const fixed = { work: 5, restarts: 2, killAfter: 5000 }
 
 await run(async () => {
-  const { clients, think } = readFlags('Two Fastify servers, each replaced twice by SIGTERM under keep-alive load.', {
+  const { handover, clients, settle, ...flags } = readFlags('Two Fastify servers, each replaced twice under keep-alive load.', {
+    handover: { type: 'boolean', what: 'replace them in place, and keep the connections' },
     clients: { type: 'number', min: 1, max: 5000, default: 200, what: 'keep-alive clients, one connection each' },
-    think: { type: 'numbers', min: 1, max: 5000, default: [10, 400], what: 'pauses between two requests, ms, dealt out to the clients in turn' }
+    think: { type: 'numbers', min: 1, max: 5000, what: `pauses between two requests, ms, dealt out to the clients in turn (default ${restartDemo.thinkTimes}, with --handover ${handoverDemo.thinkTimes})` },
+    settle: { type: 'number', min: 100, max: 10_000, default: 2000, what: 'load before and after each restart, ms' }
   })
+  const { intro, servers, result, thinkTimes } = handover ? handoverDemo : restartDemo
+  const { think = thinkTimes } = flags
 
   console.log(`${clients} undici keep-alive clients, GET and POST in turn, pauses of ${think.join(' and ')} ms.`)
-  console.log('Each server is replaced twice: the successor listens, then the old instance gets SIGTERM.\n')
+  console.log(`${intro}\n`)
 
-  const results = await runAll({ ...fixed, clients, think })
+  const results = await runAll(servers, result.numbers, { ...fixed, clients, think, settle })
 
-  console.log(`\n${table(results)}\n\n${sentence(results)}`)
+  console.log(`\n${result.table(results)}\n\n${result.sentence(results)}`)
   for (const { title, stderr } of results) {
     for (const text of stderr) console.error(`\nThe server '${title}' wrote:\n${text}`)
   }
-  const failed = failures(results.at(-1))
+  const failed = result.failures(results.at(-1))
   if (failed.length > 0) {
     console.error(`\nfastify-drain broke its promise: ${failed.join(', ')}.`)
     process.exitCode = 1
   }
 })
 
-async function runAll (options) {
-  const progress = await createProgress(servers.map(server => server.title))
+async function runAll (servers, numbers, options) {
+  const progress = await createProgress(servers.map(server => server.title), numbers)
   const results = []
   try {
-    for (const { variant, title } of servers) {
+    for (const { title, start } of servers) {
       const onStep = (what, counts) => progress.step(title, what, counts)
-      results.push({ title, ...await restartUnderLoad({ ...options, variant, onStep }) })
+      results.push({ title, ...await start({ ...options, onStep }) })
       onStep('done', results.at(-1))
     }
   } finally {

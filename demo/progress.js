@@ -1,7 +1,10 @@
 const frameTime = 100
 
-/** Shows how far the servers are: redrawn in place in a terminal, one line for each step elsewhere. */
-export async function createProgress (titles) {
+/**
+ * Shows how far the servers are: redrawn in place in a terminal, one line for each step elsewhere. `numbers` puts what
+ * is known of a server into words.
+ */
+export async function createProgress (titles, numbers) {
   const width = Math.max(...titles.map(title => title.length))
   const line = (title, what, counts) => `${title.padEnd(width)}  ${numbers(counts)}  ${what}`
 
@@ -11,7 +14,7 @@ export async function createProgress (titles) {
   }
 
   const { default: logUpdate } = await import('log-update')
-  const steps = new Map(titles.map(title => [title, ['waiting', { requests: 0, lost: 0, answered503: 0 }]]))
+  const steps = new Map(titles.map(title => [title, ['waiting', {}]]))
   const draw = () => logUpdate([...steps].map(([title, step]) => line(title, ...step)).join('\n'))
   const timer = setInterval(draw, frameTime)
   draw()
@@ -24,9 +27,4 @@ export async function createProgress (titles) {
       logUpdate.done()
     }
   }
-}
-
-function numbers ({ requests, lost, answered503 }) {
-  const of = (count, what, width) => `${String(count).padStart(width)} ${what}`
-  return [of(requests, 'requests', 6), of(lost, 'lost', 3), of(answered503, 'x 503', 3)].join('  ')
 }

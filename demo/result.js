@@ -9,7 +9,9 @@ const rows = {
   'exit, worst': ({ exits }) => exitTime(exits)
 }
 
-export function table (results) {
+export const table = results => toTable(rows, results)
+
+export function toTable (rows, results) {
   const table = new Table({
     head: ['', ...results.map(result => result.title)],
     colAligns: ['left', ...results.map(() => 'right')],
@@ -19,14 +21,24 @@ export function table (results) {
   return table.toString()
 }
 
+export function numbers ({ requests = 0, lost = 0, answered503 = 0 }) {
+  const of = (count, what, width) => `${String(count).padStart(width)} ${what}`
+  return [of(requests, 'requests', 6), of(lost, 'lost', 3), of(answered503, 'x 503', 3)].join('  ')
+}
+
 export function sentence (results) {
-  return results.map(result => {
-    const { title, restarts, requests, lost, answered503 } = result
-    const seen = lost + answered503 === 0
-      ? `all ${requests} requests got their answer`
-      : `of ${requests} requests ${lost} got no answer and ${answered503} a 503`
-    return `${title[0].toUpperCase()}${title.slice(1)}, in ${restarts} restarts, ${seen}`
-  }).join('; ').replace('; W', '; w') + '.'
+  const [first, ...others] = results.map(result => `${result.title}, in ${result.restarts} restarts, ${answers(result)}`)
+  return `${[capitalized(first), ...others].join('; ')}.`
+}
+
+export function answers ({ requests, lost, answered503 }) {
+  return lost + answered503 === 0
+    ? `all ${requests} requests got their answer`
+    : `of ${requests} requests ${lost} got no answer and ${answered503} a 503`
+}
+
+export function capitalized (text) {
+  return text[0].toUpperCase() + text.slice(1)
 }
 
 /** What the plugin must not let happen. */

@@ -133,7 +133,8 @@ export class Drain {
     // Whoever is accepted beside a successor goes to it. If it dies, somebody shall still listen.
     if (!hasSuccessor) await connections.leave()
     connections.close()
-    await connections.empty()
+    // Nor shall whoever comes then keep this process from ending in time.
+    await this.#within(hasSuccessor ? this.#half : Infinity, connections.empty())
     if (hasSuccessor) await connections.leave()
     // Who came in the last moments.
     await connections.empty()
@@ -210,6 +211,12 @@ export class Drain {
       lastCall: shutdownDelay + Math.min(longestCall, (budget - shutdownDelay) / 2),
       pingTimeout: Math.min(longestPing, (budget - shutdownDelay) / 4)
     }
+  }
+
+  // Half of what is left behind the lame duck.
+  get #half (): number {
+    const { shutdownDelay, hardStopAfter } = this.#settings
+    return Math.min(longestCall, (hardStopAfter === false ? Infinity : hardStopAfter - shutdownDelay) / 2)
   }
 
   #wait (ms: number): Promise<void> {

@@ -54,7 +54,8 @@ export async function restartUnderLoad ({ way, node, connections, think, work, r
     }
 
     const timeWait = await countTimeWait(port)
-    const [windows, { members, ...counts }] = [await measure(load, done), await load.stop()]
+    const { members, ...counts } = await load.stop()
+    const windows = await measure(load, done)
     return {
       way,
       connections,

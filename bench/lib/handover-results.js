@@ -23,10 +23,21 @@ export function addedBy (rounds) {
   return { requests: during.length, p999: at(0.999), max: at(1), startUp: quantile(before, 1), lag: quantile(lags, 1) }
 }
 
-/** The targets that these runs have missed, by name. */
-export function meets ({ connections, p999, max, moved, rounds }) {
+/** Whether these runs meet the targets, in words. Where the control alone is over one of them, the machine is too busy to tell. */
+export function verdict (results) {
+  const missed = missedBy(results)
+  if (missed.length > 0) return `missed: ${missed.join(', ')}`
+  const { p999, max } = targetOf(results.connections)
+  return results.p999.control > p999 || results.max.control > max ? 'too busy to tell' : 'met'
+}
+
+function targetOf (connections) {
+  return targets.find(({ upTo }) => connections <= upTo) ?? {}
+}
+
+function missedBy ({ connections, p999, max, moved, rounds }) {
   const missed = []
-  const target = targets.find(({ upTo }) => connections <= upTo) ?? {}
+  const target = targetOf(connections)
   for (const what of ['lost', 'refused', 'reconnects']) {
     if (rounds.some(result => result[what] > 0)) missed.push(what)
   }

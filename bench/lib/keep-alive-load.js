@@ -1,12 +1,11 @@
 import net from 'node:net'
 
 import { now } from './now.js'
+import { createRing } from './ring.js'
 
 const retryAfter = 50
-const requestTimeout = 15_000
+const requestTimeout = 10_000
 const lagEvery = 2
-// Of the requests, and of the delays of this process's own event loop, the last ones are remembered.
-const remembered = 1 << 19
 
 /**
  * Keep-alive connections, one client each: GET and POST in turn, with a pause between that is random around `think`. A client
@@ -53,10 +52,11 @@ export function startKeepAliveLoad ({ port, connections, think }) {
     await warm
   }
 
-  function stop () {
+  /** Resolves when every request has been answered, or has got no answer in time. */
+  async function stop () {
     isStopping = true
     clearInterval(lagTimer)
-    for (const client of clients) client.end()
+    await Promise.all(clients.map(client => client.end()))
     return counts
   }
 
@@ -68,6 +68,8 @@ export function startKeepAliveLoad ({ port, connections, think }) {
     let due = null
     let received = ''
     let timer = null
+    let onOver = () => {}
+    let isSilent = true
 
     return { connect, end }
 
@@ -117,11 +119,19 @@ export function startKeepAliveLoad ({ port, connections, think }) {
       counts.longestWait = Math.max(counts.longestWait, at - open.due)
       judge(received, open.expected)
       open = null
-      if (n === 1 && --silent === 0) onWarm()
-      if (isStopping) return true
+      heard()
+      if (isStopping) {
+        onOver()
+        return true
+      }
       timer = setTimeout(ask, think * (0.5 + Math.random()))
       if (/\r\nconnection: close/i.test(received)) again()
       return true
+    }
+
+    function heard () {
+      if (isSilent && --silent === 0) onWarm()
+      isSilent = false
     }
 
     function judge (answer, expected) {
@@ -143,6 +153,7 @@ export function startKeepAliveLoad ({ port, connections, think }) {
         open = null
         counts.requests++
         failed(why)
+        if (isStopping) return onOver()
         timer = setTimeout(ask, think * (0.5 + Math.random()))
       }
       if (wasConnected) again()
@@ -160,7 +171,8 @@ export function startKeepAliveLoad ({ port, connections, think }) {
       connect()
     }
 
-    function end () {
+    async function end () {
+      if (open !== null) await new Promise(resolve => { onOver = resolve })
       clearTimeout(timer)
       socket?.destroy()
       socket = null
@@ -192,28 +204,4 @@ function isWhole (answer) {
 
 function count (where, key) {
   where[key] = (where[key] ?? 0) + 1
-}
-
-// Without an allocation for each: what this process collects as garbage is a pause of the load.
-function createRing () {
-  const starts = new Float64Array(remembered)
-  const lengths = new Float64Array(remembered)
-  let n = 0
-
-  return {
-    add (start, length) {
-      starts[n % remembered] = start
-      lengths[n % remembered] = length
-      n++
-    },
-
-    /** How long each took that was open at any moment of that time. */
-    during ({ from, to }) {
-      const found = []
-      for (let i = 0; i < Math.min(n, remembered); i++) {
-        if (starts[i] <= to && starts[i] + lengths[i] >= from) found.push(lengths[i])
-      }
-      return found
-    }
-  }
 }

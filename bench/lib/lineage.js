@@ -9,7 +9,8 @@ import { environment } from './server-process.js'
 
 const serverFile = fileURLToPath(new URL('./handover-server.js', import.meta.url))
 const stderrLimit = 8192
-const patience = 30_000
+// Longer than the plugin gives a successor, and than a busy machine takes to move its connections, in ms.
+const patience = 60_000
 
 /**
  * A server process, and the successors that it starts: all of them report on one stdout, and end with it.

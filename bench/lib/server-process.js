@@ -67,8 +67,8 @@ export function startServerProcess ({ variant, command: [command, ...args], desc
   }
 }
 
-// The same server everywhere: inside a Kubernetes pod the plugin would add its readiness delay.
-function environment () {
+/** The same server everywhere: inside a Kubernetes pod the plugin would add its readiness delay. */
+export function environment () {
   const { KUBERNETES_SERVICE_HOST, ...env } = process.env
   return env
 }

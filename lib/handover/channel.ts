@@ -18,9 +18,15 @@ export class Channel<In extends object, Out extends object> {
   listen (onMessage: (message: In, handle: unknown) => void, onLost: () => void): void {
     this.#onMessage = onMessage
     this.#end.on('message', this.#hear)
-    this.#end.once('disconnect', onLost)
+    if (this.isOpen) this.#end.once('disconnect', onLost)
+    // It has died while this process was loading.
+    else setImmediate(onLost)
     // A script that comes to its end shall end, whoever could still write to it.
     this.#end.channel?.unref()
+  }
+
+  get isOpen (): boolean {
+    return this.#end.connected === true
   }
 
   /** `handle`: one of Node's, of which the other side gets a copy; ours stays open. */

@@ -2,8 +2,8 @@ import type { Server } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { errors } from '../errors.ts'
 import type { Log } from '../progress.ts'
-import { Mover } from './mover.ts'
-import { commonVersion, type PassedListener, type Reply } from './protocol.ts'
+import { Mover, whenOverdue } from './mover.ts'
+import { commonVersion, isSound, type PassedListener, type Reply } from './protocol.ts'
 import { Successor, type StartedAs } from './successor.ts'
 
 /** One app, as the handover of its process sees it. */
@@ -34,7 +34,7 @@ export interface HandoverEnv {
   endProcess (): void
 }
 
-// How long a successor that has to end may take, in ms: one that nothing was given to, and one that has connections.
+// How long a successor that has to end may take, in ms: one that has no connections, and one that may have some.
 const endPatience = 5000
 const drainPatience = 60_000
 
@@ -54,7 +54,8 @@ const goesOn = 'this process goes on serving; see the output of its successor, m
 export async function handOver (members: Member[], { clock, startedAs, endProcess }: HandoverEnv): Promise<number> {
   const passed = new Map(members.flatMap(member => [...member.passed()]))
   const [first] = members
-  if (first === undefined || passed.size === 0) throw new errors.Handover('this process listens on nothing', 'begin when app.listen() has resolved')
+  if (first === undefined) throw new errors.Handover('this process is closing', 'begin in one that serves')
+  if (passed.size === 0) throw new errors.Handover('this process listens on nothing', 'begin when app.listen() has resolved')
   const { log } = first
 
   const began = clock.now()
@@ -63,10 +64,11 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
   const mover = new Mover({ channel: successor.channel, clock, onStuck: () => failure.happen('it takes no more connections') })
   const descriptors = readiness()
   const closing = (): void => failure.happen('this process was told to close meanwhile', 'its successor closes as well')
-  const cancelDeadline = clock.after(Math.min(...members.map(({ readyTimeout }) => readyTimeout)), () => {
+  const cancelDeadline = whenOverdue(clock, Math.min(...members.map(({ readyTimeout }) => readyTimeout)), () => {
     failure.happen(`it was not ready after ${Math.round(clock.now() - began)} ms`, 'let it listen sooner, or set "readyTimeout" to more')
   })
   let undo: Array<() => void> = []
+  let saidHello = false
 
   successor.watch(how => failure.happen(how))
   for (const member of members) {
@@ -74,14 +76,18 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
     member.closing.addEventListener('abort', closing)
   }
   try {
-    log.info({ successor: successor.pid }, `handover: process ${successor.pid} is starting`)
+    if (successor.pid !== undefined) log.info({ successor: successor.pid }, `handover: process ${successor.pid} is starting`)
     const listeners = listenersOf(await failure.or(descriptors))
     cancelDeadline()
     undo = members.map(member => member.depart(mover, server => listeners.get(server)))
     await failure.or(mover.settled())
+    if (!successor.channel.isOpen) await failure.or(new Promise(() => {}))
   } catch (error) {
     cancelDeadline()
-    giveUp()
+    keepRest()
+    const hasConnections = mover.hasGiven || saidHello
+    successor.end(hasConnections ? drainPatience : endPatience, hasConnections)
+    for (const member of members) member.failed()
     throw error
   } finally {
     for (const { closing: signal } of members) signal.removeEventListener('abort', closing)
@@ -90,8 +96,11 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
   const pid = successor.pid as number
   log.info({ successor: pid }, `handover: process ${pid} has taken over after ${Math.round(clock.now() - began)} ms`)
   failure.then(error => {
+    keepRest()
+    // It is the service now, whatever has become of the channel.
+    if (!successor.hasEnded) return log.error({ err: error }, 'handover: the successor serves, but what is left here cannot go to it any more; this process drains it')
     log.error({ err: error }, 'handover: the successor has ended before its predecessor; what is left of the service ends with this process')
-    giveUp()
+    for (const member of members) member.failed()
   })
   for (const member of members) member.succeeded(pid)
   endProcess()
@@ -101,12 +110,18 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
   function readiness (): Promise<number[]> {
     return new Promise(resolve => {
       successor.channel.listen((reply: Reply) => {
+        if (!isSound(reply)) return
         if (reply.type === 'hello' && commonVersion(reply.speaks) === null) {
           failure.happen(`it takes over by version ${reply.speaks.join(', ')} of the protocol, which this process does not speak`, 'restart the service in the ordinary way once')
         }
         if (reply.type === 'ready') resolve(reply.listeners)
+        if (reply.type === 'hello') saidHello = true
         mover.hear(reply)
-      }, () => clock.after(exitPatience, () => failure.happen('it has closed the channel to its predecessor')))
+      }, () => {
+        // What is given away now would be lost.
+        mover.lost()
+        clock.after(exitPatience, () => failure.happen('it has closed the channel to its predecessor'))
+      })
     })
   }
 
@@ -115,13 +130,10 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
     return new Map(numbered.filter(([, descriptor]) => descriptors.includes(descriptor)))
   }
 
-  function giveUp (): void {
+  function keepRest (): void {
     for (const each of undo) each()
-    const hasConnections = mover.hasGiven
     mover.lost()
     successor.channel.close()
-    successor.end(hasConnections ? drainPatience : endPatience)
-    for (const member of members) member.failed()
   }
 }
 

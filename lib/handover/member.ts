@@ -24,6 +24,7 @@ export class AppMember implements Member {
   readonly readyTimeout: number
   readonly #env: MemberEnv
   #mover: Mover | null = null
+  #listenerOf: (server: Server) => number | undefined = () => undefined
   #successor: number | null = null
 
   constructor (env: MemberEnv) {
@@ -48,6 +49,7 @@ export class AppMember implements Member {
 
   depart (mover: Mover, listenerOf: (server: Server) => number | undefined): () => void {
     this.#mover = mover
+    this.#listenerOf = listenerOf
     return depart(this.#env.drain.connections, mover, listenerOf)
   }
 
@@ -71,7 +73,8 @@ export class AppMember implements Member {
   /** Stops listening: what a successor listens on as well can be left at any moment. */
   readonly leave: LeaveListener = async (server, stop) => {
     const { listeners } = this.#env
-    if (this.#mover === null) return listeners.leave(server, stop)
+    // The successor does not listen on an address that it did not ask for.
+    if (this.#mover === null || this.#listenerOf(server) === undefined) return listeners.leave(server, stop)
     await this.#mover.settled()
     listeners.leaveTo(server, stop)
   }

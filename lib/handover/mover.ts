@@ -61,6 +61,7 @@ export class Mover {
 
   /** It may move as soon as it is free, which it is now. */
   offer (item: Movable): void {
+    if (this.#isLost) return item.keep()
     const id = this.#ids.get(item)
     if (id === undefined) this.#queue.add(item)
     else if (this.#held.has(id)) this.#free.add(item)
@@ -143,7 +144,7 @@ export class Mover {
 
   #watch (): void {
     const isWaiting = this.#offered.size + this.#given.size > 0
-    if (isWaiting) this.#cancelPatience ??= this.#env.clock.after(patience, () => this.#env.onStuck())
+    if (isWaiting) this.#cancelPatience ??= whenOverdue(this.#env.clock, patience, () => this.#env.onStuck())
     else this.#stopWatching()
   }
 
@@ -167,5 +168,15 @@ export class Mover {
     for (const collection of [this.#ids, this.#queue, this.#offered, this.#held, this.#free, this.#given]) collection.clear()
     for (const item of kept) item.keep()
     for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+}
+
+/** Like clock.after(), but what has come meanwhile is heard first: this process may have been stopped, or too busy. */
+export function whenOverdue (clock: Clock, ms: number, fn: () => void): () => void {
+  let isCancelled = false
+  const cancel = clock.after(ms, () => clock.turn(() => { if (!isCancelled) fn() }))
+  return () => {
+    isCancelled = true
+    cancel()
   }
 }

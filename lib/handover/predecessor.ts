@@ -1,9 +1,10 @@
 import { closeSync } from 'node:fs'
 import { errors } from '../errors.ts'
 import type { Inherited } from '../listen/inherited.ts'
+import { isSocket } from '../os/descriptor.ts'
 import type { Handle } from '../os/handle.ts'
 import { Channel } from './channel.ts'
-import { commonVersion, readInvitation, speaks, variable, type Invitation, type Luggage, type Order, type Reply } from './protocol.ts'
+import { commonVersion, isSound, readInvitation, speaks, variable, type Invitation, type Luggage, type Order, type Reply } from './protocol.ts'
 
 /** What this process was told by the one whose successor it is; `null`: it is no successor. */
 export interface Predecessor {
@@ -18,8 +19,10 @@ export interface Predecessor {
   ready (inherited: readonly Inherited[]): void
   /** Resolves when it has nothing more to give. */
   readonly done: Promise<void>
-  /** This process will not become ready. */
+  /** This process will not become ready, or does not want to go on. */
   refuse (): void
+  /** It has not ended: what both of us listen on is also its own. */
+  readonly isAlive: boolean
 }
 
 /**
@@ -31,9 +34,10 @@ export function predecessorOf (host: NodeJS.Process): Predecessor | null {
   delete host.env[variable]
   if (text === undefined) return null
   const invitation = parse(text)
-  // Inherited from somebody who was a successor.
-  if (invitation.predecessor !== host.ppid || host.send === undefined) return null
-  return new Received(invitation, new Channel(host))
+  // Inherited from somebody who was a successor: descriptors do not come with it. Where they do, the predecessor has died already.
+  const { predecessor, listeners } = invitation
+  if (host.send === undefined || (predecessor !== host.ppid && !listeners.every(({ fd }) => isSocket(fd)))) return null
+  return new Received(invitation, host)
 }
 
 function parse (text: string): Invitation {
@@ -48,6 +52,7 @@ class Received implements Predecessor {
   readonly pid: number
   readonly listeners: Invitation['listeners']
   readonly done: Promise<void>
+  readonly #host: NodeJS.Process
   readonly #channel: Channel<Order, Reply>
   readonly #theirs: number[]
   /** Connections that are still served by the predecessor. */
@@ -55,13 +60,15 @@ class Received implements Predecessor {
   #inherited: readonly Inherited[] = []
   #finish!: () => void
 
-  constructor ({ predecessor, listeners, speaks }: Invitation, channel: Channel<Order, Reply>) {
+  constructor ({ predecessor, listeners, speaks }: Invitation, host: NodeJS.Process) {
+    const channel = new Channel<Order, Reply>(host)
+    this.#host = host
     this.pid = predecessor
     this.listeners = listeners
     this.#theirs = speaks
     this.#channel = channel
     this.done = new Promise(resolve => { this.#finish = resolve })
-    channel.listen((order, handle) => this.#obey(order, handle as Handle | undefined), () => this.#end())
+    channel.listen((order, handle) => { if (isSound(order)) this.#obey(order, handle as Handle | undefined) }, () => this.#end())
   }
 
   /** @throws FST_DRAIN_HANDOVER */
@@ -83,6 +90,10 @@ class Received implements Predecessor {
 
   refuse (): void {
     this.#end()
+  }
+
+  get isAlive (): boolean {
+    return this.#host.ppid === this.pid
   }
 
   #obey (order: Order, handle: Handle | undefined): void {

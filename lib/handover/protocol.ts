@@ -85,9 +85,32 @@ function isCount (value: unknown): value is number {
 /** Messages on the channel that are ours: applications may have some of their own. */
 export const envelope = 'fastify-drain'
 
+type Content = Record<string, unknown>
+
+const shapes = new Map<unknown, (content: Content) => boolean>([
+  ['hello', ({ speaks }) => isListOf(speaks, isCount)],
+  ['ready', ({ listeners }) => isListOf(listeners, isCount)],
+  ['have', ({ id }) => isCount(id)],
+  ['took', ({ ids }) => isListOf(ids, isCount)],
+  ['offer', ({ id, listener }) => isCount(id) && isCount(listener)],
+  ['yours', ({ connections }) => isListOf(connections, isConnection)],
+  ['forget', ({ ids }) => isListOf(ids, isCount)]
+])
+
+function isConnection (value: unknown): value is Luggage & { id: number } {
+  const { id, age, requests, isFresh } = (value ?? {}) as Content
+  return isCount(id) && isCount(age) && isCount(requests) && typeof isFresh === 'boolean'
+}
+
 /** What is in the envelope; `null`: it is not one of ours. */
 export function open<T> (message: unknown): T | null {
   if (typeof message !== 'object' || message === null || !(envelope in message)) return null
   const content = message[envelope]
   return typeof content === 'object' && content !== null && 'type' in content ? content as T : null
+}
+
+/** Whether it is a message of this version of the protocol, with all its members. */
+export function isSound (message: object): message is Reply | Order {
+  const content = message as Content
+  return shapes.get(content['type'])?.(content) === true
 }

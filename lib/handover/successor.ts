@@ -46,6 +46,10 @@ export class Successor {
     return this.#child.pid
   }
 
+  get hasEnded (): boolean {
+    return this.#ended !== null
+  }
+
   /** `onEnd`: it has ended, or could not be started; in words. */
   watch (onEnd: (how: string) => void): void {
     const ended = (how: string): void => {
@@ -57,12 +61,17 @@ export class Successor {
     this.#child.once('exit', (code, signal) => ended(signal === null ? `it has ended with code ${code}` : `it was ended by ${signal}`))
   }
 
-  /** Tells it to end, and kills it if that has not happened after `patience` ms. */
-  end (patience: number): void {
+  /** Tells it to end, and kills it if that has not happened after `patience` ms. Unless it may have connections it does not outlive this process. */
+  end (patience: number, hasConnections: boolean): void {
     if (this.#ended !== null) return
+    const kill = (): void => { this.#child.kill('SIGKILL') }
     this.#child.kill('SIGTERM')
-    const cancel = this.#clock.after(patience, () => this.#child.kill('SIGKILL'))
-    this.#child.once('exit', cancel)
+    const cancel = this.#clock.after(patience, kill)
+    if (!hasConnections) process.once('exit', kill)
+    this.#child.once('exit', () => {
+      cancel()
+      process.off('exit', kill)
+    })
   }
 }
 

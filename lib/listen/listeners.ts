@@ -19,6 +19,7 @@ import { explainInUse } from './address-in-use.ts'
 import { addressInWords, adopt, type Inherited } from './inherited.ts'
 import { acceptUntilQuiet } from './leave-listener.ts'
 import { override, type ListenOptions } from './override.ts'
+import { forgottenByPrimary, isServedByPrimary } from './primary.ts'
 import { refuseListen } from './refuse-listen.ts'
 import { joinGroup, leaveGroup } from './reuse-port.ts'
 
@@ -29,6 +30,8 @@ export interface ListenersEnv {
   clock: Clock
   log: Log
   inherited: Inherited[]
+  /** Whether the process that has passed listeners still has them as well. */
+  areShared? (): boolean
   /** Gives a server of the app a connection that another process has accepted. */
   receive (server: Server, handle: Handle, luggage: Luggage): void
 }
@@ -157,7 +160,7 @@ export class Listeners {
   async leave (server: Server, stop: () => void): Promise<void> {
     await this.#leave(server, stop)
     const file = this.#files.get(server)
-    if (file !== undefined) rmSync(file, { force: true })
+    if (file !== undefined && this.#env.areShared?.() !== true) rmSync(file, { force: true })
   }
 
   async #leave (server: Server, stop: () => void): Promise<void> {
@@ -170,8 +173,10 @@ export class Listeners {
         }
       }
     }
+    const fromPrimary = isServedByPrimary(server)
     await acceptUntilQuiet(server, this.#env.clock)
     stop()
+    if (fromPrimary) await forgottenByPrimary(this.#env.clock)
   }
 
   get #groupEnv (): { native: Native, sockets: Sockets, clock: Clock } {

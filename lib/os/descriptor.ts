@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs'
 import type { Server, Socket } from 'node:net'
 
 /** The file descriptor of a socket or listener; `null` where Node does not tell (Windows), or when it is closed. */
@@ -5,6 +6,15 @@ export function descriptorOf (owner: Socket | Server): number | null {
   const { _handle: handle } = owner as { _handle?: { fd?: number } | null }
   const fd = handle?.fd
   return typeof fd === 'number' && fd >= 0 ? fd : null
+}
+
+/** Whether this process has a socket of that number. */
+export function isSocket (fd: number): boolean {
+  try {
+    return fstatSync(fd).isSocket()
+  } catch {
+    return false
+  }
 }
 
 /** Tells Node the path of a Unix socket that it gets as a descriptor: `server.address()` is null without, and Fastify reads it. */

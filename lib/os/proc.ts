@@ -117,3 +117,8 @@ function holds (pid: string, inodes: Set<string>): boolean {
 function commandOf (pid: string): string {
   try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0.*$/s, '') } catch { return '' }
 }
+
+/** The name of a process, of at most 15 characters; `null`: nobody says. */
+export function nameOf (pid: number): string | null {
+  try { return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd() } catch { return null }
+}

@@ -176,3 +176,14 @@ t.test('a report is plain JSON, and a copy', async t => {
   t.equal(report.connections.cut, 1)
   t.equal(report.stragglers.length, 1)
 })
+
+t.test('what was handed over counts, before the drain begins as well', async t => {
+  const ledger = new Ledger(new FakeClock())
+  ledger.ended(fakeConnection({ outcome: 'handed-over' }))
+  ledger.ended(fakeConnection({ outcome: 'handed-over' }))
+  ledger.ended(fakeConnection({ outcome: 'peer-closed' }))
+  ledger.begin('handover', 2)
+  ledger.ended(fakeConnection({ outcome: 'handed-over' }))
+  ledger.ended(fakeConnection({ outcome: 'half-closed' }))
+  t.match(ledger.report(), { connections: { total: 4, 'handed-over': 3, 'half-closed': 1, 'peer-closed': 0 }, stragglers: [] })
+})

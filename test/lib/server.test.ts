@@ -5,7 +5,7 @@ import http2 from 'node:http2'
 import https from 'node:https'
 import { type AddressInfo, type Server, type Socket } from 'node:net'
 import tls, { TLSSocket } from 'node:tls'
-import { watchRequests, watchServer, type HttpServer, type ServerEvents } from '../../lib/server.ts'
+import { addRequests, requestsOn, watchRequests, watchServer, type HttpServer, type ServerEvents } from '../../lib/server.ts'
 import { eventually } from '../helpers/app.ts'
 import { answers, rawClient, request } from '../helpers/raw-client.ts'
 import { tlsOptions } from '../helpers/tls.ts'
@@ -189,4 +189,64 @@ t.test('a server without HTTP/1.x is left alone otherwise', async t => {
   for (const event of ['timeout', 'clientError', 'checkExpectation', 'checkContinue']) {
     t.equal(server.listenerCount(event), http2.createServer().listenerCount(event), event)
   }
+})
+
+t.test('requests are counted on each connection where they are limited', async t => {
+  const counts: number[] = []
+  const server = http.createServer((request, answer) => {
+    counts.push(requestsOn(request.socket))
+    answer.end('hello')
+  })
+  server.maxRequestsPerSocket = 3
+  watch(server)
+  const at = await listen(t, server)
+  const client = await rawClient(t, at)
+  client.write(request('/') + request('/'))
+  await client.until(/hello[^]*hello/)
+  const other = await rawClient(t, at)
+  other.write(request('/'))
+  await other.until(/hello/)
+  t.same(counts, [1, 2, 1])
+})
+
+t.test('requests that a connection has brought elsewhere count, too, and the last one says close', async t => {
+  const server = http.createServer((_request, answer) => { answer.end('hello') })
+  server.maxRequestsPerSocket = 4
+  watch(server, { opened: socket => { addRequests(socket, 2) } })
+  const client = await rawClient(t, await listen(t, server))
+  client.write(request('/'))
+  await client.until(/hello/)
+  client.write(request('/'))
+  await client.fin()
+  t.same(answers(client.received).map(({ headers }) => headers['connection']), ['keep-alive', 'close'])
+})
+
+t.test('where requests are not limited nobody counts them', async t => {
+  for (const limit of [0, undefined]) {
+    const counts: number[] = []
+    const server = http.createServer((request, answer) => {
+      counts.push(requestsOn(request.socket))
+      answer.end('hello')
+    })
+    if (limit !== undefined) server.maxRequestsPerSocket = limit
+    watch(server)
+    const client = await rawClient(t, await listen(t, server))
+    client.write(request('/'))
+    await client.until(/hello/)
+    t.same(counts, [0])
+  }
+})
+
+t.test('whoever watches requests can stop', async t => {
+  const server = http.createServer((_request, answer) => { answer.end('hello') })
+  watch(server)
+  const seen: Array<string | undefined> = []
+  const stop = watchRequests(server, ({ url }) => { seen.push(url) })
+  const client = await rawClient(t, await listen(t, server))
+  client.write(request('/first'))
+  await client.until(/hello/)
+  stop()
+  client.write(request('/second') + request('/third', { headers: { expect: 'the impossible' } }))
+  await client.until(/417/)
+  t.same(seen, ['/first'])
 })

@@ -90,3 +90,44 @@ t.test('a service manager that cannot be reached is told of once, and the app go
   t.match(warned, [[{ err: error }, /NOTIFY_SOCKET/]])
   t.equal(warned.length, 1)
 })
+
+t.test('a handover that fails is a reload after which the service is what it was', async t => {
+  const { sent, manager, clock } = setUp()
+  manager.ready()
+  const before = process.hrtime.bigint() / 1000n
+  manager.reloading()
+  const [, usec = ''] = /^RELOADING=1\nMONOTONIC_USEC=(\d+)$/.exec(sent[1] ?? '') ?? []
+  t.ok(BigInt(usec) >= before && BigInt(usec) <= process.hrtime.bigint() / 1000n, 'CLOCK_MONOTONIC, in microseconds')
+  manager.reloaded(null)
+  t.same(sent.splice(0).slice(2), ['READY=1'])
+  manager.stopping(() => 'x')
+  t.same(sent, ['STOPPING=1', extend('x')])
+  manager.stopped()
+  t.equal(clock.timers, 0)
+})
+
+t.test('after a handover the service is the successor, and does not stop with this process', async t => {
+  const host = {} as Host
+  const [first, second] = [setUp(host), setUp(host)]
+  first.manager.ready()
+  second.manager.ready()
+  first.manager.reloading()
+  first.manager.reloaded(4711)
+  t.same(first.sent.slice(2), ['MAINPID=4711\nREADY=1'])
+  for (const { manager, sent, clock } of [first, second]) {
+    const before = sent.length
+    manager.stopping(() => 'x')
+    manager.stopped()
+    t.equal(sent.length, before)
+    t.equal(clock.timers, 0)
+  }
+})
+
+t.test('a successor leaves it to its predecessor to say that it is ready, and stops as every service', async t => {
+  const { sent, manager } = setUp()
+  manager.ready(true)
+  t.same(sent, [])
+  manager.stopping(() => 'x')
+  t.same(sent, ['STOPPING=1', extend('x')])
+  manager.stopped()
+})

@@ -191,3 +191,44 @@ t.test('addresses are written as in a URL', async t => {
   t.equal(addressInWords({ address: '::1', port: 80 }), '[::1]:80')
   t.equal(addressInWords({ path: '/run/web' }), '/run/web')
 })
+
+t.test('what a predecessor has passed is listed, and what LISTEN_FDS says does not count', { skip }, async t => {
+  const tcp = await listening(t, { host: '127.0.0.1', port: 0 })
+  const process = host({ LISTEN_FDS: '1', ...mine })
+  const listeners = [{ fd: tcp.fd, name: 'web', anyPort: true }]
+  t.strictSame(inheritedListeners(process, native, listeners), [
+    { fd: tcp.fd, name: 'web', anyPort: true, isPassed: true, at: { address: '127.0.0.1', port: tcp.port }, taken: false }
+  ])
+  t.strictSame(inheritedListeners(host({ LISTEN_FDS: '1', ...mine }), native, []), [])
+})
+
+t.test('without system calls it is found in /proc', { skip }, async t => {
+  const tcp = await listening(t, { host: '127.0.0.1', port: 0 })
+  t.match(inheritedListeners(host({}), null, [{ fd: tcp.fd, name: '', anyPort: false }]), [{ at: { address: '127.0.0.1', port: tcp.port } }])
+})
+
+t.test('what a predecessor has passed and is no listener is refused', { skip }, async t => {
+  const process = host({})
+  t.throws(() => inheritedListeners(process, native, [{ fd: 2 ** 31 - 1, name: '', anyPort: false }]), {
+    code: 'FST_DRAIN_INHERITED',
+    message: `fastify-drain: descriptor ${2 ** 31 - 1} was passed in a handover, and is not open; pass listening TCP or Unix stream sockets only (ListenStream= with Accept=no)`
+  })
+  t.same(Object.getOwnPropertySymbols(process), [])
+})
+
+t.test('whoever asks for port 0 gets the listener of one who did, whatever port that is', async t => {
+  const listener = (anyPort: boolean): Inherited => ({ ...at('127.0.0.1', 40_000), anyPort })
+  for (const port of [0, '0']) {
+    const socket = listener(true)
+    t.equal(adopt([socket], { host: '127.0.0.1', port }, false, false), socket)
+    t.equal(adopt([listener(false)], { host: '127.0.0.1', port }, false, true), null, 'who had asked for that port')
+    t.equal(adopt([listener(true)], { host: '127.0.0.2', port }, false, true), null, 'elsewhere')
+    t.equal(adopt([{ ...atPath('/run/web'), anyPort: true }], { host: '127.0.0.1', port }, false, true), null)
+  }
+  const [first, second] = [listener(true), listener(true)]
+  t.equal(adopt([first, second], { host: '127.0.0.1', port: 0 }, false, false), first)
+  t.equal(adopt([first, second], { host: '127.0.0.1', port: 0 }, false, false), second)
+  const exact = listener(true)
+  t.equal(adopt([exact], { host: '127.0.0.1', port: 40_000 }, false, false), exact, 'or who asks for that port by its number')
+  t.equal(adopt([listener(true)], { host: '127.0.0.1', port: 40_001 }, false, false), null)
+})

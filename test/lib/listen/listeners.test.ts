@@ -1,7 +1,7 @@
 import t from 'tap'
 import cluster from 'node:cluster'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect, createServer, type AddressInfo, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,7 +38,8 @@ function setUp (t: Teardown, options: FastifyDrainOptions = {}, { calls = native
     lines.push(`${level}: ${message}${err === undefined ? '' : ` (${err.message})`}`)
   }
   const log = { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') }
-  const listeners = new Listeners({ receive: () => {}, settings: resolveOptions(options, {}), native: calls, sockets: new Sockets(calls), clock, log, inherited })
+  const received: unknown[][] = []
+  const listeners = new Listeners({ receive: (...what) => { received.push(what) }, settings: resolveOptions(options, {}), native: calls, sockets: new Sockets(calls), clock, log, inherited })
 
   /** Lets a server listen as one of the app's does. */
   const listen = async (at: ListenOptions, { server = createServer(), isMain = true } = {}): Promise<Server> => {
@@ -52,7 +53,7 @@ function setUp (t: Teardown, options: FastifyDrainOptions = {}, { calls = native
     await once(server, 'listening')
     return server
   }
-  return { listeners, lines, listen, warnings: () => lines.filter(line => line.startsWith('warn')) }
+  return { listeners, lines, listen, received, warnings: () => lines.filter(line => line.startsWith('warn')) }
 }
 
 const portOf = (server: Server): number => (server.address() as AddressInfo).port
@@ -486,4 +487,116 @@ t.test('a server that is closed before it has joined its group is not told of', 
   await clock.pass(100)
   t.same(warnings(), [])
   t.equal(clock.timers, 0)
+})
+
+/** As a predecessor passes it. */
+const passedOne = (at: Inherited['at'], name = '', fd = 33): Inherited => ({ ...inheritedOne(fd, at, name), isPassed: true })
+
+/** A descriptor that whoever listens on it closes. */
+function bound (): { fd: number, at: { address: string, port: number } } {
+  const fd = bindShared(native, '127.0.0.1', 0, false) as number
+  return { fd, at: { address: '127.0.0.1', port: new DataView(native.addressOf(fd).buffer).getUint16(2) } }
+}
+
+t.test('a successor gets the listeners that are open, with what the kernel does not know of them', { skip }, async t => {
+  const [web, any] = [bound(), bound()]
+  const { listeners, listen } = setUp(t, {}, { inherited: [inheritedOne(web.fd, web.at, 'web'), { ...passedOne(any.at, '', any.fd), anyPort: true }] })
+  const path = join(folder(t), 'socket')
+  const [first, closed, unix] = [await listen(here), await listen({ host: '127.0.0.1', port: '0' }), await listen({ path })]
+  const [inherited, passed] = [await listen({ host: web.at.address, port: web.at.port }), await listen({ host: any.at.address, port: 0 })]
+  const other = createServer()
+  await once(other.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => other.close())
+  closed.close()
+
+  t.strictSame([...listeners.passed([first, closed, unix, inherited, passed, other, createServer()])], [
+    [first, { fd: descriptorOf(first), name: '', anyPort: true }],
+    [unix, { fd: descriptorOf(unix), name: '', anyPort: false }],
+    [inherited, { fd: descriptorOf(inherited), name: 'web', anyPort: false }],
+    [passed, { fd: descriptorOf(passed), name: '', anyPort: true }],
+    [other, { fd: descriptorOf(other), name: '', anyPort: false }]
+  ])
+})
+
+t.test('an app that has asked for a port gets no other one for its successor', { skip }, async t => {
+  const { at } = await inheritable(t)
+  const port = (at as AddressInfo).port + 1
+  const { listeners } = setUp(t)
+  const server = createServer()
+  listeners.prepare(server, { host: '127.0.0.1', port }, true)
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => server.close())
+  t.match(listeners.passed([server]).get(server), { anyPort: false })
+})
+
+t.test('whoever has the listener gets the connections that a predecessor has accepted there', { skip }, async t => {
+  const one = passedOne({ address: '127.0.0.1', port: 80 })
+  const { listeners, received } = setUp(t, {}, { inherited: [one] })
+  const server = createServer()
+  listeners.prepare(server, { host: '127.0.0.1', port: 80 }, true)
+  const [handle, luggage] = [{ close () {} }, { age: 1, requests: 2, isFresh: false }]
+  one.receive?.(handle, luggage)
+  t.strictSame(received, [[server, handle, luggage]])
+})
+
+t.test('nobody is told of a listener that a predecessor has passed and this version does not want', { skip }, async t => {
+  const clock = new FakeClock()
+  const { listeners, lines } = setUp(t, {}, { inherited: [passedOne({ address: '::1', port: 80 })], clock })
+  listeners.tellOfUnused()
+  clock.advance(60_000)
+  t.same(lines, [])
+})
+
+t.test('what a successor listens on as well is left at once, and the file of a Unix socket stays', { skip }, async t => {
+  const { listeners, listen } = setUp(t)
+  const path = join(folder(t), 'socket')
+  for (const at of [here, { path }]) {
+    const server = await listen(at)
+    const closed = once(server, 'close')
+    listeners.leaveTo(server, () => stopListening(server))
+    t.notOk(server.listening)
+    await closed
+  }
+  t.ok(existsSync(path))
+})
+
+t.test('the last one to leave a Unix socket that was handed over takes its file away', { skip }, async t => {
+  const path = join(folder(t), 'socket')
+  const { listeners, listen } = setUp(t, {}, { inherited: [passedOne({ path }, '', boundUnixSocket(path, SOCK_STREAM))] })
+  const server = await listen({ path })
+  t.equal(server.address(), path)
+  t.ok(existsSync(path))
+  await listeners.leave(server, () => stopListening(server))
+  t.notOk(existsSync(path))
+  await listeners.leave(server, () => {})
+})
+
+t.test('a file that the service manager has made is its own, and a name in the abstract namespace is none', { skip }, async t => {
+  const path = join(folder(t), 'socket')
+  const maker = createServer()
+  await once(maker.listen(path), 'listening')
+  t.teardown(() => maker.close())
+  for (const one of [inheritedOne(33, { path }), passedOne({ path }, 'web.socket'), passedOne({ path: '\0web' })]) {
+    const { listeners } = setUp(t, {}, { inherited: [one] })
+    const server = createServer()
+    listeners.prepare(server, { path: (one.at as { path: string }).path }, true)
+    t.ok(one.taken)
+    await listeners.leave(server, () => {})
+    t.ok(existsSync(path))
+  }
+})
+
+t.test('a passed listener of a port that is shared stays in its group', { skip }, async t => {
+  const { fd, at } = bound()
+  let detached = 0
+  const calls = nativeWith({
+    setOption (fd, option, value) {
+      if (option === 'SO_DETACH_REUSEPORT_BPF') detached++
+      native.setOption(fd, option, value)
+    }
+  })
+  const { listen, warnings } = setUp(t, { reusePort: true }, { calls, inherited: [passedOne(at, '', fd)] })
+  t.equal(descriptorOf(await listen({ host: at.address, port: at.port })), fd)
+  await eventually(() => detached === 1, 'it has joined')
+  t.same(warnings(), [])
 })

@@ -319,3 +319,23 @@ t.test('without system calls, and without a descriptor, nothing can be written p
   socket.destroy()
   t.equal(able.writeNow(socket, Buffer.from('!')), false)
 })
+
+t.test('how long a connection has been silent is what the kernel says, whoever spoke last', { skip }, async t => {
+  const { socket, client } = await socketPair(t)
+  discardAll(socket)
+  for (const speak of [() => client.write('x'), () => socket.write('x')]) {
+    await eventually(() => able.silence(socket) >= 40, 'nobody spoke')
+    speak()
+    await eventually(() => able.silence(socket) < 40, 'somebody has spoken')
+  }
+})
+
+t.test('where nobody knows how long a connection has been silent, it has not', { skip }, async t => {
+  const { socket } = await socketPair(t)
+  await eventually(() => able.silence(socket) >= 20, 'nobody spoke')
+  t.equal(plain.silence(socket), 0)
+  t.equal(new Sockets(nativeWith({ has: option => option !== 'TCP_INFO' })).silence(socket), 0)
+  t.equal(new Sockets(nativeWith({ getOption () { throw refused('getsockopt(TCP_INFO)', 'EOPNOTSUPP') } })).silence(socket), 0)
+  socket.destroy()
+  t.equal(able.silence(socket), 0)
+})
