@@ -294,7 +294,7 @@ function idleTime ({ keepAliveTimeout = 0, keepAliveTimeoutBuffer = 0, headersTi
   const limits = [
     keepAliveTimeout > 0 ? Math.max(0, keepAliveTimeout + keepAliveTimeoutBuffer - silence) : Infinity,
     // Node takes it for a new connection, which has to bring a head by then, and would answer its silence with 408.
-    headersTimeout > 0 ? Math.max(0, headersTimeout - beforeHeadersTimeout) : Infinity
+    headersTimeout > 0 ? headersTimeout - Math.min(beforeHeadersTimeout, headersTimeout / 2) : Infinity
   ]
   const limit = Math.min(...limits)
   return limit === Infinity ? null : limit

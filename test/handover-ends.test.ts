@@ -54,7 +54,7 @@ t.test('the successor takes over when it is ready, and not before', async t => {
 })
 
 t.test('the old process reports a drain by the handover, without a lame duck, and ends with 0', async t => {
-  const service = await start(t, { apps: [{ listen: { host, port: 0 }, options: { shutdownDelay: 30_000, idleGrace: 50 } }] })
+  const service = await start(t, { apps: [{ listen: { host, port: 0 }, options: { shutdownDelay: 20_000, idleGrace: 50 } }] })
   const old = await service.generation(0)
   const to = service.address()
   const [idle, fresh, busy, gone] = await Promise.all([1, 2, 3, 4].map(() => plainWire(t, to)))
@@ -72,7 +72,7 @@ t.test('the old process reports a drain by the handover, without a lame duck, an
   const { report } = await old.tells('report')
   t.equal(report.reason, 'handover')
   t.same(report.phases.map(({ phase }: { phase: string }) => phase), ['lame-duck', 'draining', 'closed'])
-  t.ok(report.duration < 30_000, 'no lame duck')
+  t.ok(report.duration < 20_000, 'no lame duck')
   const { total, 'handed-over': handedOver, ...others } = report.connections
   t.same({ total, handedOver }, { total: 3, handedOver: 3 })
   t.same(new Set(Object.values(others)), new Set([0]))
