@@ -5,7 +5,7 @@
  * It relies on tap printing one file after the other, as it does when it runs more than one job.
  */
 export function tapLines (print) {
-  const totals = { pass: 0, fail: 0, skip: 0, todo: 0, complete: false }
+  const totals = { pass: 0, fail: 0, skip: 0, todo: 0, complete: false, failedFiles: [], isCovered: true }
   // The subtests that are open, outermost (the file) first.
   let open = []
   // The indentation of the `not ok` line whose YAML block is being printed.
@@ -54,6 +54,7 @@ export function tapLines (print) {
     } else if (passed) {
       if (isFile) print(`  ok      ${path}${took}`)
     } else {
+      if (isFile) totals.failedFiles.push(title)
       for (const level of open) level.failed = true
       // A test that fails because of something inside it was reported there.
       if (!closed?.failed) {
@@ -71,7 +72,14 @@ export function tapLines (print) {
       totals.complete = true
       for (const [, name, count] of summary[1].matchAll(/(pass|fail|skip|todo): (\d+)/g)) totals[name] = Number(count)
     } else if (!/^( |TAP version|1\.\.\d|# time=|# No coverage generated)/.test(line) || line.includes('|')) {
+      // A row of the coverage table: a file of which something was not run.
+      if (/\|\s+\d/.test(line)) totals.isCovered = false
       print(`  ${line}`)
     }
   }
+}
+
+/** The output of `tap run` without what it says of some files. */
+export function withoutFiles (tap, files) {
+  return tap.split(/^(?=# Subtest: )/m).filter(part => !files.some(file => part.startsWith(`# Subtest: ${file}\n`))).join('')
 }
