@@ -5,7 +5,7 @@
  * It relies on tap printing one file after the other, as it does when it runs more than one job.
  */
 export function tapLines (print) {
-  const totals = { pass: 0, fail: 0, skip: 0, todo: 0, complete: false, failedFiles: [], isCovered: true }
+  const totals = { pass: 0, fail: 0, skip: 0, todo: 0, complete: false, failedFiles: [], coverage: 100 }
   // The subtests that are open, outermost (the file) first.
   let open = []
   // The indentation of the `not ok` line whose YAML block is being printed.
@@ -72,8 +72,8 @@ export function tapLines (print) {
       totals.complete = true
       for (const [, name, count] of summary[1].matchAll(/(pass|fail|skip|todo): (\d+)/g)) totals[name] = Number(count)
     } else if (!/^( |TAP version|1\.\.\d|# time=|# No coverage generated)/.test(line) || line.includes('|')) {
-      // A row of the coverage table: a file of which something was not run.
-      if (/\|\s+\d/.test(line)) totals.isCovered = false
+      // The row of the coverage table for all files: statements, branches, functions, lines, in per cent.
+      if (/^ *All files +\|/.test(line)) totals.coverage = Math.min(...line.match(/[\d.]+(?= *\|)/g).map(Number))
       print(`  ${line}`)
     }
   }

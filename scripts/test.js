@@ -14,8 +14,10 @@ import {
   build, environmentOf, install, installSystemTools, needsBuild, needsInstall, nodeLine, nodeVersions, root, run, runTool
 } from './toolchain.js'
 
-// tap's coverage gate is enforced on the oldest line.
+// Coverage is measured on the oldest line.
 const COVERAGE_LINE = '20'
+// Of index.ts and lib/, in per cent: statements, branches, functions and lines, the lowest of them.
+const COVERAGE = 98
 
 const { values, positionals } = parseArgs({
   options: { node: { type: 'string' }, only: { type: 'boolean' } },
@@ -81,21 +83,22 @@ async function runSuite ({ major, path }) {
   console.log(`\n${title}`)
 
   const withCoverage = major === COVERAGE_LINE && !values.only
-  const first = await runTap({ path, env, args: [...(withCoverage ? [] : ['--disable-coverage']), ...positionals] })
+  const first = await runTap({ path, env, args: [...(withCoverage ? ['--allow-incomplete-coverage'] : ['--disable-coverage']), ...positionals] })
   const again = await runAgain(first, { path, env })
 
   // The raw TAP stays, for a closer look at a failure.
   mkdirSync(join(root, '.tap'), { recursive: true })
   writeFileSync(join(root, '.tap', `node-${major}.tap`), again === null ? first.tap : withoutFiles(first.tap, first.totals.failedFiles) + again.tap)
 
-  const { pass, skip, todo, complete, isCovered } = first.totals
+  const { pass, skip, todo, coverage } = first.totals
   const fail = again === null ? first.totals.fail : again.totals.fail
-  const ok = again === null ? first.ok : again.ok && (!withCoverage || isCovered)
+  const isCovered = !withCoverage || coverage >= COVERAGE
+  const ok = (again ?? first).ok && isCovered
   passed += pass + first.totals.fail - Math.min(fail, first.totals.fail)
   failed += fail
   if (!ok && fail === 0) {
     failed++
-    console.log(complete && withCoverage ? '  not ok  coverage is not complete' : '  not ok  tap ended early')
+    console.log(isCovered ? '  not ok  tap ended early' : `  not ok  coverage is ${coverage} %, and has to be ${COVERAGE} %`)
   }
   const others = `${skip ? `, ${skip} skipped` : ''}${todo ? `, ${todo} todo` : ''}`
   console.log(`${ok ? 'ok' : 'not ok'}  ${title}: ${pass} passed, ${fail} failed${others}  ${since(started)}`)

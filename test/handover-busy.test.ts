@@ -234,7 +234,9 @@ t.test('what is under way is finished by the old process', async t => {
   const { report } = await old.tells('report')
   const ended = cases.filter(({ ends }) => ends).length
   const { total, cut, 'handed-over': handedOver, 'timed-out': timedOut, destroyed } = report.connections
-  t.same({ total, cut, handedOver, timedOut, destroyed }, { total: cases.length, cut: 0, handedOver: cases.length - ended, timedOut: 0, destroyed: 0 })
+  t.same({ total, cut, timedOut, destroyed }, { total: cases.length, cut: 0, timedOut: 0, destroyed: 0 })
+  // A connection whose client has half-closed may move before that is read, and ends there.
+  t.ok(handedOver >= cases.length - ended && handedOver <= cases.length)
   await holds(successor.pid, to.port, cases.length - ended)
   successor.kill('SIGTERM')
   await Promise.all(peers.filter((_peer, i) => cases[i]!.ends !== true).map(async ({ wire }) => { await wire.raw.fin(); wire.raw.halfClose(); await once(wire.socket, 'close') }))
