@@ -138,7 +138,7 @@ for (const [what, script, message] of [
   ['is killed', 'process.kill(process.pid, "SIGKILL")', `it was ended by SIGKILL; ${goesOn}`],
   ['speaks only another version', 'say({ type: "hello", speaks: [2, 3] })', 'it takes over by version 2, 3 of the protocol, which this process does not speak; restart the service in the ordinary way once']
 ] as const) {
-  t.test(`when the successor ${what} this process goes on`, async t => {
+  t.test(`row 31: http: when the successor ${what} this process goes on`, async t => {
     const { clock, happened, logged, running } = await setUp(t, script)
     await t.rejects(running, { code: 'FST_DRAIN_HANDOVER', message: `fastify-drain: no handover: ${message}` })
     t.same(happened, ['begun', 'failed'])
