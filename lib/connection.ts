@@ -180,7 +180,7 @@ export class Connection {
   #retireSession (session: Session, { peerCloseTimeout, pingTimeout, lastCall: latest, onServed }: Retirement): void {
     const { clock, sockets } = this.#env
     this.#rememberPeer()
-    session.watch(onServed)
+    session.onServed = onServed
     this.#goaway = new Goaway(session, {
       clock,
       // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.

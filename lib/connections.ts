@@ -8,7 +8,7 @@ import type { Luggage } from './handover/protocol.ts'
 import { connect, type Handle } from './os/handle.ts'
 import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
-import { isStream, Session } from './protocols/http2.ts'
+import { isStream, Sessions } from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
 import { addRequests, watchRequests, watchServer, type HttpServer } from './server.ts'
 
@@ -60,6 +60,7 @@ export class Connections {
   readonly #announcer: Paced<Connection>
   readonly #upgradeCloser: Paced<Connection>
   readonly #leave: LeaveListener
+  readonly #sessions = new Sessions()
   #newest: Socket | null = null
   #retirement: Retirement | null = null
   #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 }
@@ -118,6 +119,7 @@ export class Connections {
       opened: (socket, handshake) => this.#opened(socket, handshake),
       secured: socket => this.#secured(socket),
       sessionOpened: session => this.#sessionOpened(session),
+      streamOpened: request => this.#sessions.opened(request),
       upgraded: socket => this.#upgraded(socket),
       timedOut: socket => this.find(socket)?.timedOut(),
       broken: socket => this.find(socket)?.lingerOnDestroy()
@@ -154,7 +156,7 @@ export class Connections {
   #sessionOpened (session: ServerHttp2Session): void {
     const connection = this.#newest === null ? undefined : this.find(this.#newest)
     if (connection === undefined) return
-    connection.hasSession(new Session(session))
+    connection.hasSession(this.#sessions.add(session))
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 
@@ -210,6 +212,7 @@ export class Connections {
         if (this.#closingIdle) this.#idleCloser.add(connection, clock.now() + plan.peerCloseTimeout)
       }
     }
+    this.#sessions.watch()
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
     for (const connection of this.all()) {
       if (this.leaves(connection)) continue

@@ -1,72 +1,86 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import { constants, type Http2ServerRequest, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 
-const head = Symbol('fastify-drain.head')
-
-type Stream = ServerHttp2Stream & { [head]?: IncomingHttpHeaders }
+// How many streams may be opened before those that have closed are forgotten.
+const atOnce = 32
 
 /**
- * One HTTP/2 session and its open streams. Until a drain watches it nobody listens for the end of a stream, which costs 3 to
- * 4 % of the CPU of a small request: those of late are remembered, and looked at when more may be open than ever.
+ * The HTTP/2 sessions of one app. A stream is remembered when it is opened, and looked at when many have been or somebody
+ * wants to know: only those that are still open then are listened to. A listener for each would cost 2 to 4 % of the CPU
+ * of a small request, and one list per session would keep the last ones that have closed.
  */
+export class Sessions {
+  readonly #known = new WeakMap<ServerHttp2Session, Session>()
+  #recent: Http2ServerRequest[] = []
+  #enough = atOnce
+
+  add (session: ServerHttp2Session): Session {
+    const added = new Session(session, () => this.#collect())
+    this.#known.set(session, added)
+    return added
+  }
+
+  /** A stream was opened. */
+  opened (request: Http2ServerRequest): void {
+    if (this.#recent.push(request) >= this.#enough) this.#collect()
+  }
+
+  /** From now on sessions hear of each stream at once. */
+  watch (): void {
+    this.#enough = 0
+    this.#collect()
+  }
+
+  #collect (): void {
+    const open = this.#recent.filter(({ stream }) => !stream.destroyed)
+    this.#recent = []
+    if (this.#enough > 0) this.#enough = 2 * open.length + atOnce
+    for (const request of open) this.#known.get(request.stream.session as ServerHttp2Session)?.opened(request)
+  }
+}
+
+/** One HTTP/2 session and its open streams. */
 export class Session {
   readonly session: ServerHttp2Session
-  /** A stream was opened, or, once it is watched, has closed. */
+  /** A stream was opened, or has closed. */
   onChange: ((change: 'opened' | 'closed') => void) | null = null
-  /** How many streams were ever open at the same time. */
+  /** Called for each stream that has ended well. */
+  onServed: (() => void) | null = null
+  /** How many streams were ever seen to be open at the same time. */
   peak = 0
-  #late: Array<WeakRef<Stream>> = []
-  readonly #watched = new Set<Stream>()
-  #onServed: (() => void) | null = null
+  readonly #collect: () => void
+  readonly #open = new Map<ServerHttp2Stream, Http2ServerRequest>()
 
-  constructor (session: ServerHttp2Session) {
+  /** `collect`: has `opened()` called for what was opened of late. */
+  constructor (session: ServerHttp2Session, collect: () => void) {
     this.session = session
-    // Before its handler, which may ask.
-    session.prependListener('stream', (stream, headers) => this.#opened(stream, headers))
+    this.#collect = collect
   }
 
-  /** From now on `onServed` is called for each stream that has ended well, and the end of each is told. */
-  watch (onServed: () => void): void {
-    this.#onServed = onServed
-    for (const stream of this.#unwatched()) this.#watch(stream)
-    this.#late = []
-  }
-
-  #opened (stream: Stream, headers: IncomingHttpHeaders): void {
-    stream[head] = headers
-    if (this.#onServed === null) this.#late.push(new WeakRef(stream))
-    else this.#watch(stream)
-    if (this.#late.length + this.#watched.size > this.peak) this.peak = Math.max(this.peak, this.open)
+  opened (request: Http2ServerRequest): void {
+    const { stream } = request
+    this.#open.set(stream, request)
+    this.peak = Math.max(this.peak, this.#open.size)
+    stream.on('close', () => this.#closed(stream))
     this.onChange?.('opened')
   }
 
-  #watch (stream: Stream): void {
-    this.#watched.add(stream)
-    stream.on('close', () => this.#closed(stream))
-  }
-
-  #closed (stream: Stream): void {
+  #closed (stream: ServerHttp2Stream): void {
     const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
     // A session that broke takes its streams along; its last state is the one before.
-    if (isServed || !this.session.destroyed) this.#watched.delete(stream)
-    if (isServed) this.#onServed?.()
+    if (isServed || !this.session.destroyed) this.#open.delete(stream)
+    if (isServed) this.onServed?.()
     this.onChange?.('closed')
-  }
-
-  // Forgets those that have closed.
-  #unwatched (): Stream[] {
-    const open = this.#late.map(ref => ref.deref()).filter(stream => stream !== undefined && !stream.destroyed) as Stream[]
-    if (open.length < this.#late.length) this.#late = this.#late.filter(ref => ref.deref()?.destroyed === false)
-    return open
   }
 
   /** It has had a stream. */
   get used (): boolean {
-    return this.peak > 0
+    return this.session.state.lastProcStreamID !== 0
   }
 
   /** How many streams are open. */
   get open (): number {
-    return this.#unwatched().length + this.#watched.size
+    this.#collect()
+    return this.#open.size
   }
 
   get state (): 'active' | 'idle' {
@@ -75,13 +89,14 @@ export class Session {
 
   /** The oldest request that is open. */
   describe (): { method: string | null, route: string | null } {
-    const [oldest] = [...this.#watched, ...this.#unwatched()]
-    const headers = oldest?.[head]
-    return { method: headers?.[':method'] ?? null, route: headers?.[':path']?.split('?', 1)[0] ?? null }
+    this.#collect()
+    const [oldest] = this.#open.values()
+    const { ':method': method = null, ':path': path } = oldest?.headers ?? {}
+    return { method, route: path?.split('?', 1)[0] ?? null }
   }
 }
 
-/** Whether this answer goes out on a stream of HTTP/2. */
-export function isStream (answer: object): boolean {
-  return 'stream' in answer
+/** Whether this request or answer of Node's has a stream of HTTP/2. */
+export function isStream (message: object): boolean {
+  return 'stream' in message
 }

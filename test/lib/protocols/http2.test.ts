@@ -1,67 +1,93 @@
 import t from 'tap'
 import { once } from 'node:events'
 import http from 'node:http'
-import http2, { type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import http2, { type Http2ServerRequest, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo } from 'node:net'
-import { isStream, Session } from '../../../lib/protocols/http2.ts'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { isStream, Sessions } from '../../../lib/protocols/http2.ts'
 import { eventually } from '../../helpers/app.ts'
 
-/** `isOurs: false`: a session as Node makes it. */
+/** `isOurs: false`: nobody hears of its streams. */
 async function connected (t: { teardown (fn: () => unknown): void }, { isOurs = true } = {}) {
-  const server = http2.createServer()
+  const streams: ServerHttp2Stream[] = []
+  const sessions = new Sessions()
+  const server = http2.createServer((request: Http2ServerRequest) => {
+    if (isOurs) sessions.opened(request)
+    streams.push(request.stream)
+  })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   const opened = once(server, 'session') as Promise<[ServerHttp2Session]>
   const client = http2.connect(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
   const [session] = await opened
-  const watched = isOurs ? new Session(session) : null as never
-  const streams: ServerHttp2Stream[] = []
-  session.on('stream', stream => { streams.push(stream) })
+  const watched = sessions.add(session)
   t.teardown(() => {
     client.destroy()
     session.destroy()
     server.close()
   })
-  return { client, session, watched, streams }
+  return { client, session, sessions, watched, streams }
 }
 
-t.test('until a session is watched nobody listens for the end of its streams', async t => {
-  const [{ client, streams }, bare] = await Promise.all([connected(t), connected(t, { isOurs: false })])
-  for (const each of [client, bare.client]) each.request({ ':path': '/' }).on('error', () => {}).resume()
-  await eventually(() => streams.length + bare.streams.length === 2, 'both streams were opened')
-  t.equal(streams[0]!.listenerCount('close'), bare.streams[0]!.listenerCount('close'))
+t.test('while nobody asks, few streams are remembered and nobody listens for their end', async t => {
+  const [{ client, watched, streams }, bare] = await Promise.all([connected(t), connected(t, { isOurs: false })])
+  for (let i = 1; i <= 40; i++) {
+    for (const each of [client, bare.client]) each.request({ ':path': '/' }).on('error', () => {}).resume()
+    await eventually(() => streams.length === i && bare.streams.length === i, 'both streams were opened')
+    t.equal(streams.at(-1)!.listenerCount('close') - bare.streams.at(-1)!.listenerCount('close'), i === 32 ? 1 : 0, `stream ${i}`)
+    if (i === 20) for (const stream of streams.slice(0, 12)) stream.destroy()
+  }
+  t.equal(watched.peak, 20, 'the first 12 had closed when the others were looked at')
+  t.equal(watched.open, 28)
 })
 
-t.test('the most streams that were ever open are known, watched or not', async t => {
-  const { client, watched, streams } = await connected(t)
-  const open = async (count: number): Promise<void> => {
-    const before = streams.length
-    for (let i = 0; i < count; i++) client.request({ ':path': '/' }).resume()
-    await eventually(() => streams.length === before + count, 'they were opened')
+t.test('what has closed is forgotten without being asked for', async t => {
+  const { client, sessions, streams } = await connected(t)
+  setFlagsFromString('--expose-gc')
+  const collectGarbage = runInNewContext('gc') as () => void
+  const remembered: Array<WeakRef<object>> = []
+  const { opened } = sessions
+  sessions.opened = request => {
+    remembered.push(new WeakRef(request))
+    opened.call(sessions, request)
   }
-  const end = async (): Promise<void> => {
-    for (const stream of streams) if (!stream.writableEnded) stream.end('x')
-    await eventually(() => watched.open === 0, 'they were closed')
+  for (let i = 0; i < 100; i++) {
+    client.request({ ':path': '/' }).resume()
+    await eventually(() => streams.length === 1, 'the stream was opened')
+    const stream = streams.pop() as ServerHttp2Stream
+    stream.respond()
+    stream.end()
+    await once(stream, 'close')
   }
-  for (const count of [1, 1, 1, 3, 2]) {
-    await open(count)
-    await end()
-  }
-  t.equal(watched.peak, 3)
-  watched.watch(() => {})
-  await open(5)
-  t.equal(watched.peak, 5)
-  await end()
+  await eventually(() => {
+    collectGarbage()
+    return remembered.filter(ref => ref.deref() !== undefined).length <= 32
+  }, 'at most 32 are left')
 })
 
-t.test('watching begins with the streams that are open', async t => {
-  const { client, watched, streams } = await connected(t)
+t.test('from the beginning of a drain each stream is told at once', async t => {
+  const { client, sessions, watched, streams } = await connected(t)
+  client.request({ ':path': '/' }).resume()
+  await eventually(() => streams.length === 1, 'the stream was opened')
+  t.equal(watched.peak, 0)
+  sessions.watch()
+  t.equal(watched.peak, 1)
+  for (let i = 2; i <= 50; i++) {
+    client.request({ ':path': '/' }).resume()
+    await eventually(() => streams.length === i, 'the stream was opened')
+    t.equal(watched.peak, i)
+  }
+})
+
+t.test('a change is told from the moment at which somebody listens', async t => {
+  const { client, sessions, watched, streams } = await connected(t)
   const changes: string[] = []
-  const requests = [client.request({ ':path': '/a' }), client.request({ ':path': '/b' })]
-  for (const request of requests) request.resume()
+  for (const path of ['/a', '/b']) client.request({ ':path': path }).resume()
   await eventually(() => streams.length === 2, 'both streams were opened')
   let served = 0
-  watched.watch(() => { served++ })
+  sessions.watch()
+  watched.onServed = () => { served++ }
   watched.onChange = change => { changes.push(`${change}: ${watched.open}`) }
   t.equal(watched.peak, 2)
   for (const stream of streams) stream.end('x')
@@ -72,8 +98,8 @@ t.test('watching begins with the streams that are open', async t => {
 
 for (const isWatched of [false, true]) {
   t.test(`a session is active as long as a stream is open, ${isWatched ? '' : 'not '}watched`, async t => {
-    const { client, watched, streams } = await connected(t)
-    if (isWatched) watched.watch(() => {})
+    const { client, sessions, watched, streams } = await connected(t)
+    if (isWatched) sessions.watch()
     t.equal(watched.state, 'idle')
     const requests = [client.request({ ':path': '/a' }), client.request({ ':path': '/b' })]
     for (const request of requests) request.resume()
@@ -97,11 +123,11 @@ t.test('row 32: a stream that its client resets is counted out', async t => {
 })
 
 t.test('row 32: a session that breaks is in the state in which it was', async t => {
-  const { client, session, watched, streams } = await connected(t)
+  const { client, session, sessions, watched, streams } = await connected(t)
   client.on('error', () => {})
   client.request({ ':path': '/' }).on('error', () => {})
   await eventually(() => streams.length === 1, 'the stream was opened')
-  watched.watch(() => {})
+  sessions.watch()
   const closed = once(streams[0]!, 'close').catch(() => {})
   streams[0]!.on('error', () => {})
   session.on('error', () => {}).destroy(new Error('the peer is lost'))
@@ -125,10 +151,11 @@ t.test('the oldest open request is described, without its query', async t => {
 })
 
 t.test('a change is told when it can be seen; only streams that ended well were served', async t => {
-  const { client, watched, streams } = await connected(t)
+  const { client, sessions, watched, streams } = await connected(t)
   const seen: string[] = []
   let served = 0
-  watched.watch(() => { served++ })
+  sessions.watch()
+  watched.onServed = () => { served++ }
   watched.onChange = change => { seen.push(`${change}: ${watched.open}`) }
   client.request({ ':path': '/' }).resume()
   await eventually(() => streams.length === 1, 'the stream was opened')
