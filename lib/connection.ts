@@ -55,6 +55,16 @@ export interface Retirement {
   onIdle (connection: Connection): void
 }
 
+/** A connection as the kernel does not know it. */
+export interface Luggage {
+  /** Since it was accepted, in ms. */
+  age: number
+  /** How many requests it has brought, where somebody limits them. */
+  requests: number
+  /** No byte has come yet. */
+  isFresh: boolean
+}
+
 /** One connection of the app, from accept to close. */
 export class Connection {
   /** The TCP or Unix socket. */

@@ -1,11 +1,12 @@
-// Runs the fuzzer on this Node: `npm run fuzz -- --minutes 2`, `npm run fuzz -- --seed 1234`.
+// Runs a fuzzer of test/ on this Node: `npm run fuzz -- --minutes 2`, `npm run fuzz:handover -- --runs 200`; with `-- --seed 1234` one run.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { root } from './toolchain.js'
 
 // Node strips the types itself from 22.18 on; before, tap's loader does, as in the suite.
 const loader = process.features.typescript ? [] : ['--import', import.meta.resolve('@tapjs/typescript/import')]
-const child = spawn(process.execPath, [...loader, join(root, 'test', 'fuzz-forever.ts'), ...process.argv.slice(2)], {
+const [script, ...args] = process.argv.slice(2)
+const child = spawn(process.execPath, [...loader, join(root, 'test', script), ...args], {
   stdio: 'inherit',
   env: { ...process.env, TAP_TYPECHECK: '0' }
 })

@@ -36,8 +36,8 @@ export class Channel<In extends object, Out extends object> {
   }
 
   close (): void {
+    // The listener stays: Node throws where nobody listens to a message that it has read already.
     this.#onMessage = () => {}
-    this.#end.off('message', this.#hear)
     if (this.#end.connected) this.#end.disconnect?.()
   }
 }

@@ -1,6 +1,5 @@
 import type { Clock } from '../clock.ts'
-import type { Inherited } from '../listen/inherited.ts'
-import { otherAppsPatience } from '../listen/listeners.ts'
+import { otherAppsPatience, type Inherited } from '../listen/inherited.ts'
 import { endProcess } from '../signals.ts'
 import { handOver, type Member } from './handover.ts'
 import { predecessorOf, type Predecessor } from './predecessor.ts'

@@ -2,8 +2,9 @@ import type { Server } from 'node:net'
 import type { Clock } from '../clock.ts'
 import { errors } from '../errors.ts'
 import type { Log } from '../progress.ts'
+import type { PassedListener } from '../listen/inherited.ts'
 import { Mover, whenOverdue } from './mover.ts'
-import { commonVersion, isSound, type PassedListener, type Reply } from './protocol.ts'
+import { commonVersion, isSound, type Reply } from './protocol.ts'
 import { Successor, type StartedAs } from './successor.ts'
 
 /** One app, as the handover of its process sees it. */
@@ -60,7 +61,7 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
 
   const began = clock.now()
   const failure = new Failure()
-  const successor = new Successor(startedAs, [...passed.values()], clock)
+  const successor = start(() => new Successor(startedAs, [...passed.values()], clock))
   const mover = new Mover({ channel: successor.channel, clock, onStuck: () => failure.happen('it takes no more connections') })
   const descriptors = readiness()
   const closing = (): void => failure.happen('this process was told to close meanwhile', 'its successor closes as well')
@@ -134,6 +135,15 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
     for (const each of undo) each()
     mover.lost()
     successor.channel.close()
+  }
+}
+
+// What the kernel refuses at once, an environment that is too large for example, is an exception.
+function start (spawn: () => Successor): Successor {
+  try {
+    return spawn()
+  } catch (cause) {
+    throw new errors.Handover(`the successor cannot be started: ${(cause as Error).message}`, goesOn)
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../clock.ts'
+import type { Luggage } from '../connection.ts'
 import type { Channel } from './channel.ts'
-import type { Luggage, Order, Reply } from './protocol.ts'
+import type { Order, Reply } from './protocol.ts'
 
 /** A connection that can move. */
 export interface Movable {

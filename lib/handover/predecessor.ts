@@ -1,10 +1,11 @@
 import { closeSync } from 'node:fs'
+import type { Luggage } from '../connection.ts'
 import { errors } from '../errors.ts'
 import type { Inherited } from '../listen/inherited.ts'
 import { isSocket } from '../os/descriptor.ts'
 import type { Handle } from '../os/handle.ts'
 import { Channel } from './channel.ts'
-import { commonVersion, isSound, readInvitation, speaks, variable, type Invitation, type Luggage, type Order, type Reply } from './protocol.ts'
+import { commonVersion, isSound, readInvitation, speaks, variable, type Invitation, type Order, type Reply } from './protocol.ts'
 
 /** What this process was told by the one whose successor it is; `null`: it is no successor. */
 export interface Predecessor {

@@ -3,20 +3,14 @@
  * is a new version.
  */
 
+import type { Luggage } from '../connection.ts'
+import type { PassedListener } from '../listen/inherited.ts'
+
 /** The versions of the protocol that this package speaks. */
 export const speaks: readonly number[] = [1]
 
 /** In the environment of a successor: its invitation, as JSON. */
 export const variable = 'FASTIFY_DRAIN_HANDOVER'
-
-/** A listener that the successor gets as an open descriptor. */
-export interface PassedListener {
-  fd: number
-  /** The one under which the service manager had passed it; '' without. */
-  name: string
-  /** The app has asked for port 0. */
-  anyPort: boolean
-}
 
 /** What a process is told that shall take over. Each version has these members. */
 export interface Invitation {
@@ -24,16 +18,6 @@ export interface Invitation {
   /** The process that goes. */
   predecessor: number
   listeners: PassedListener[]
-}
-
-/** A connection as the kernel does not know it. */
-export interface Luggage {
-  /** Since it was accepted, in ms. */
-  age: number
-  /** How many requests it has brought, where somebody limits them. */
-  requests: number
-  /** No byte has come yet. */
-  isFresh: boolean
 }
 
 /** From the successor. */

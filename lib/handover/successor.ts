@@ -2,8 +2,9 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { readFileSync, realpathSync } from 'node:fs'
 import { sep } from 'node:path'
 import type { Clock } from '../clock.ts'
+import type { PassedListener } from '../listen/inherited.ts'
 import { Channel } from './channel.ts'
-import { speaks, variable, type Order, type PassedListener, type Reply } from './protocol.ts'
+import { speaks, variable, type Order, type Reply } from './protocol.ts'
 
 /** How this process was started, and so its successor. */
 export interface StartedAs {

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
+import type { Luggage } from '../connection.ts'
 import { errors } from '../errors.ts'
 import { canonical } from '../os/address.ts'
-import type { Luggage, PassedListener } from '../handover/protocol.ts'
 import type { Handle } from '../os/handle.ts'
 import { listenerOf, type ListenerAddress } from '../os/inherited.ts'
 import type { Native } from '../os/native.ts'
@@ -24,12 +24,24 @@ export interface Inherited {
   receive?: (handle: Handle, luggage: Luggage) => void
 }
 
+/** A listening socket that a successor gets as an open descriptor. */
+export interface PassedListener {
+  fd: number
+  /** The one under which the service manager had passed it; '' without. */
+  name: string
+  /** The app has asked for port 0. */
+  anyPort: boolean
+}
+
 /** What app.listen() asks for. */
 export interface Wanted {
   host?: string | undefined
   port?: number | string | undefined
   path?: string | undefined
 }
+
+/** The apps of a process begin to listen one after the other, in ms. */
+export const otherAppsPatience = 1000
 
 // The first one by the protocol of sd_listen_fds(3).
 const firstDescriptor = 3

@@ -4,8 +4,8 @@ import type { Server } from 'node:net'
 import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
 import type { Clock } from '../clock.ts'
+import type { Luggage } from '../connection.ts'
 import { errors } from '../errors.ts'
-import type { Luggage, PassedListener } from '../handover/protocol.ts'
 import { keepAlive } from '../keep-alive.ts'
 import type { Settings } from '../options.ts'
 import { tcpAddressOf } from '../os/address.ts'
@@ -16,7 +16,7 @@ import { bindShared } from '../os/reuse-port.ts'
 import type { Sockets } from '../os/sockets.ts'
 import type { Log } from '../progress.ts'
 import { explainInUse } from './address-in-use.ts'
-import { addressInWords, adopt, type Inherited } from './inherited.ts'
+import { addressInWords, adopt, otherAppsPatience, type Inherited, type PassedListener } from './inherited.ts'
 import { acceptUntilQuiet } from './leave-listener.ts'
 import { override, type ListenOptions } from './override.ts'
 import { forgottenByPrimary, isServedByPrimary } from './primary.ts'
@@ -35,9 +35,6 @@ export interface ListenersEnv {
   /** Gives a server of the app a connection that another process has accepted. */
   receive (server: Server, handle: Handle, luggage: Luggage): void
 }
-
-/** The apps of a process begin to listen one after the other, in ms. */
-export const otherAppsPatience = 1000
 
 /** How the servers of one app come to listen, and how each of them stops. */
 export class Listeners {

@@ -51,6 +51,9 @@ export async function openPage (browser: Browser, url: string): Promise<OpenPage
   const complaints: string[] = []
   page.on('console', message => { if (['error', 'warn'].includes(message.type())) complaints.push(message.text()) })
   page.on('pageerror', error => complaints.push(String(error)))
+  const pending = new Map<object, string>()
+  page.on('request', request => pending.set(request, `${request.method()} ${request.url()}`))
+  for (const end of ['requestfinished', 'requestfailed'] as const) page.on(end, request => pending.delete(request))
   page.on('requestfailed', request => complaints.push(`${request.method()} ${request.url()}: ${request.failure()?.errorText}`))
   await page.goto(url)
 
@@ -58,8 +61,13 @@ export async function openPage (browser: Browser, url: string): Promise<OpenPage
     complaints,
     async goesOn (times) {
       const answered = await page.evaluate('results.fetches.answered') as number
-      await page.waitForFunction(`results.fetches.answered >= ${answered + 20} && results.socket.opened >= ${times} && results.events.opened >= ${times}`,
-        { polling: 50, timeout: 90_000 })
+      try {
+        await page.waitForFunction(`results.fetches.answered >= ${answered + 20} && results.socket.opened >= ${times} && results.events.opened >= ${times}`,
+          { polling: 50, timeout: 90_000 })
+      } catch (cause) {
+        const counted = await page.evaluate('JSON.stringify({ ...results, events: { ...results.events, ids: results.events.ids.slice(-3) } })')
+        throw new Error(`the page stands still: ${counted}\nopen: ${[...pending.values()].join(', ')}\ncomplaints: ${complaints.join(', ')}`, { cause })
+      }
     },
     async finish () {
       return JSON.parse(await page.evaluate('finish().then(JSON.stringify)') as string)

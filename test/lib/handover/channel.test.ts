@@ -1,4 +1,6 @@
 import t from 'tap'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { Channel } from '../../../lib/handover/channel.ts'
 import { handleOf } from '../../../lib/os/handle.ts'
 import { startProcess, type StartedProcess } from '../../helpers/process.ts'
@@ -78,10 +80,25 @@ t.test('whoever has closed a channel hears nothing more', async t => {
   t.match(await other.exited, { code: 0 })
   t.equal(heard.length, 1)
   t.equal(losses(), 1)
-  t.equal(other.child.listenerCount('message'), 1, 'the helper listens')
 })
 
 t.test('a script that comes to its end is not kept by the channel', async t => {
   const { exited } = startProcess(t, fixture, { args: ['idle'] })
   t.match(await exited, { code: 0, signal: null })
+})
+
+t.test('what was read before the channel is closed is dropped', async t => {
+  const child = fork(new URL('../../fixtures/handover-many-messages.cjs', import.meta.url))
+  t.teardown(() => child.kill('SIGKILL'))
+  const channel = new Channel<{ n: number }, object>(child)
+  const heard: number[] = []
+  channel.listen(({ n }) => {
+    heard.push(n)
+    channel.close()
+  }, () => {})
+  // Unreferenced as it is, it would not keep this process.
+  const waiting = setInterval(() => {}, 1000)
+  await once(child, 'exit')
+  clearInterval(waiting)
+  t.same(heard, [1])
 })

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { createServer, type Server } from 'node:net'
 import { handOver, type Member } from '../../../lib/handover/handover.ts'
 import type { Movable, Mover } from '../../../lib/handover/mover.ts'
-import type { PassedListener } from '../../../lib/handover/protocol.ts'
+import type { PassedListener } from '../../../lib/listen/inherited.ts'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
 import { handleOf } from '../../../lib/os/handle.ts'
 import { eventually } from '../../helpers/app.ts'
@@ -105,6 +105,12 @@ t.test('a process that listens on nothing has nothing to hand over', async t => 
       message
     })
   }
+})
+
+t.test('a successor that the kernel does not start at all is an error like every other', async t => {
+  const { happened, logged, running, clock } = await setUp(t, `//${'x'.repeat(200_000)}`)
+  await t.rejects(running, { code: 'FST_DRAIN_HANDOVER', message: `fastify-drain: no handover: the successor cannot be started: spawn E2BIG; ${goesOn}` })
+  t.same([happened, logged, clock.timers], [[], [], 0])
 })
 
 t.test('when the successor is ready the connections leave, and then the process', async t => {
