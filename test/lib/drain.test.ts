@@ -2,7 +2,8 @@ import t from 'tap'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
-import { deferred } from '../helpers/app.ts'
+import { deferred, eventually } from '../helpers/app.ts'
+import { request } from '../helpers/raw-client.ts'
 import { drainByHand, times } from '../helpers/unit-drain.ts'
 
 t.test('before a drain begins the app serves', async t => {
@@ -151,3 +152,22 @@ t.test('row 15: closers of upgraded sockets are called when draining begins, not
   await draining
   t.ok(lines.some(line => line.startsWith('warn: drain: a function passed to onUpgradeClose()')))
 })
+
+for (const [what, options, half] of [
+  ['half of the time until the deadline', { shutdownDelay: 1000, hardStopAfter: 7000 }, 3000],
+  ['a while where there is no deadline', { hardStopAfter: false }, 12_500]
+] as const) {
+  t.test(`beside a successor it listens until nothing is left, for ${what} at most`, async t => {
+    const { clock, drain, listen } = drainByHand(t, { ...options, idleGrace: 0 })
+    const connect = await listen()
+    const client = await connect()
+    client.write(request('/'))
+    await once(connect.server, 'request')
+    drain.hasSuccessor = true
+    drain.begin('handover').catch(() => {})
+    await clock.pass(half - 1)
+    t.ok(connect.server.listening)
+    await clock.pass(1)
+    await eventually(() => !connect.server.listening, 'it has stopped')
+  })
+}

@@ -1,5 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import puppeteer, { type Browser } from 'puppeteer-core'
 import type { Teardown } from '../restart.ts'
 
@@ -46,6 +47,12 @@ export interface OpenPage {
   close (): Promise<void>
 }
 
+/** The browser does not run, so that nothing can be said about the server. */
+export class StoodStill extends Error {}
+
+// On a machine that is busy with other things it takes its time, in ms.
+const patience = 90_000
+
 export async function openPage (browser: Browser, url: string): Promise<OpenPage> {
   const page = await browser.newPage()
   const complaints: string[] = []
@@ -57,17 +64,27 @@ export async function openPage (browser: Browser, url: string): Promise<OpenPage
   page.on('requestfailed', request => complaints.push(`${request.method()} ${request.url()}: ${request.failure()?.errorText}`))
   await page.goto(url)
 
+  const seen = async (): Promise<Results & { beats: number }> => {
+    const results = page.evaluate('JSON.stringify(results)') as Promise<string>
+    const answer = await Promise.race([results, sleep(patience, null, { ref: false })])
+    if (answer === null) throw new StoodStill(`the page has not answered for ${patience / 1000} s`)
+    return JSON.parse(answer)
+  }
+
   return {
     complaints,
     async goesOn (times) {
-      const answered = await page.evaluate('results.fetches.answered') as number
-      try {
-        await page.waitForFunction(`results.fetches.answered >= ${answered + 20} && results.socket.opened >= ${times} && results.events.opened >= ${times}`,
-          { polling: 50, timeout: 90_000 })
-      } catch (cause) {
-        const counted = await page.evaluate('JSON.stringify({ ...results, events: { ...results.events, ids: results.events.ids.slice(-3) } })')
-        throw new Error(`the page stands still: ${counted}\nopen: ${[...pending.values()].join(', ')}\ncomplaints: ${complaints.join(', ')}`, { cause })
+      const before = await seen()
+      for (const end = performance.now() + patience; performance.now() < end; await sleep(100)) {
+        const { fetches, socket, events } = await seen()
+        if (fetches.answered >= before.fetches.answered + 20 && socket.opened >= times && events.opened >= times) return
       }
+      const late = await seen()
+      await sleep(5000)
+      const { beats, fetches, socket, events } = await seen()
+      if (beats - late.beats < 10) throw new StoodStill(`the page has counted ${beats - late.beats} times 50 ms in 5 s`)
+      throw new Error(`the page waits for the server: ${JSON.stringify({ fetches, socket, events: events.ids.slice(-3) })}\n` +
+        `open: ${[...pending.values()].join(', ')}\ncomplaints: ${complaints.join(', ')}`)
     },
     async finish () {
       return JSON.parse(await page.evaluate('finish().then(JSON.stringify)') as string)

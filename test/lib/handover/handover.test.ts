@@ -1,6 +1,8 @@
 import t from 'tap'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
+import { join } from 'node:path'
 import { handOver, type Member } from '../../../lib/handover/handover.ts'
 import type { Movable, Mover } from '../../../lib/handover/mover.ts'
 import type { PassedListener } from '../../../lib/listen/inherited.ts'
@@ -30,8 +32,10 @@ const prelude = `
   say({ type: 'hello', speaks: [1] });
 `
 
+const stays = 'process.removeAllListeners("disconnect"); process.on("SIGTERM", () => {}); setInterval(() => {}, 1000)'
+
 /** Apps with these servers, and a successor that runs this script. `happened` is what the apps were told. */
-async function setUp (t: Teardown, script: string, { servers = [], readyTimeouts = [30_000], execPath = process.execPath }: { servers?: Server[], readyTimeouts?: number[], execPath?: string } = {}) {
+async function setUp (t: Teardown, script: string, { servers = [], readyTimeouts = [30_000], execPath = process.execPath, saysHello = true }: { servers?: Server[], readyTimeouts?: number[], execPath?: string, saysHello?: boolean } = {}) {
   const clock = new FakeClock()
   const happened: string[] = []
   const logged: string[] = []
@@ -61,7 +65,7 @@ async function setUp (t: Teardown, script: string, { servers = [], readyTimeouts
   }))
   const running = handOver(members, {
     clock,
-    startedAs: { execPath, args: ['-e', prelude + script], cwd: process.cwd(), env: {} },
+    startedAs: { execPath, args: ['-e', (saysHello ? prelude : '') + script], cwd: process.cwd(), env: {} },
     endProcess: () => { happened.push('end') }
   })
   running.catch(() => {})
@@ -228,15 +232,27 @@ t.test('it has not taken over before everything that is free has moved', async t
   t.same(item.done, ['released'])
 })
 
-t.test('a successor that takes no connection is stuck: what it was not given stays, and it has to end at once', async t => {
+t.test('a successor that takes no connection is stuck: what it was not given stays, and it drains what it has accepted itself', async t => {
   const item = await movable(t)
-  const { clock, happened, logged, onDepart, running } = await setUp(t, 'ready(4); process.on("SIGTERM", () => {})')
+  const { clock, happened, logged, onDepart, running } = await setUp(t, `ready(4); ${stays}`)
   onDepart.push(mover => mover.offer(item))
   await eventually(() => happened.includes('depart'), 'it was offered')
   await clock.pass(5000)
   await t.rejects(running, { message: `fastify-drain: no handover: it takes no more connections; ${goesOn}` })
   t.same(happened, ['begun', 'depart', 'stay', 'failed'])
   t.same(item.done, ['kept'])
+  await clock.pass(59_999)
+  t.ok(isAlive(successorOf(logged)))
+  await clock.pass(1)
+  await gone(logged)
+})
+
+t.test('a successor that has not said a word can have no connection, and has to end soon', async t => {
+  const file = join(t.testdir(), 'loaded')
+  const { clock, logged, running } = await setUp(t, `${stays}; require('node:fs').writeFileSync(${JSON.stringify(file)}, '')`, { saysHello: false })
+  await eventually(() => existsSync(file), 'it has loaded')
+  await clock.pass(30_000)
+  await t.rejects(running, { message: /it was not ready after 30000 ms/ })
   await clock.pass(4999)
   t.ok(isAlive(successorOf(logged)))
   await clock.pass(1)
@@ -245,7 +261,7 @@ t.test('a successor that takes no connection is stuck: what it was not given sta
 
 t.test('a successor that has been given connections gets the time to drain them', async t => {
   const [first, second] = [await movable(t), await movable(t)]
-  const { clock, happened, logged, onDepart, running } = await setUp(t, 'ready(4); on("offer", ({ id }) => { if (id === 1) say({ type: "have", id }) }); process.on("SIGTERM", () => {})')
+  const { clock, happened, logged, onDepart, running } = await setUp(t, `ready(4); on("offer", ({ id }) => { if (id === 1) say({ type: "have", id }) }); ${stays}`)
   onDepart.push(mover => { mover.offer(first); mover.offer(second) })
   await eventually(() => first.done.length > 0, 'the first one was given away')
   await clock.pass(5000)
@@ -265,4 +281,27 @@ t.test('the first thing that goes wrong is the one that counts', async t => {
   await t.rejects(running, { message: /told to close meanwhile/ })
   t.same(happened, ['begun', 'failed'])
   await gone(logged)
+})
+
+t.test('a channel that closes while connections move is the end of the handover; what was not given away stays', async t => {
+  const item = await movable(t)
+  const { clock, happened, logged, onDepart, running } = await setUp(t, 'ready(4); on("offer", () => { process.removeAllListeners("disconnect"); process.disconnect() }); setInterval(() => {}, 1000)')
+  onDepart.push(mover => mover.offer(item))
+  await eventually(() => item.done.length > 0, 'the end of the channel was seen')
+  t.same([item.done, happened], [['kept'], ['begun', 'depart']])
+  await clock.pass(500)
+  await t.rejects(running, { message: `fastify-drain: no handover: it has closed the channel to its predecessor; ${goesOn}` })
+  t.same(happened, ['begun', 'depart', 'stay', 'failed'])
+  await gone(logged)
+})
+
+t.test('a successor that closes the channel when it has taken over is the service; what is still here stays', async t => {
+  const { clock, happened, logged, running } = await setUp(t, 'ready(4); setTimeout(() => { process.removeAllListeners("disconnect"); process.disconnect() }, 200); setInterval(() => {}, 1000)')
+  await running
+  happened.splice(0)
+  await eventually(() => clock.timers > 0, 'the end of the channel was seen')
+  await clock.pass(500)
+  t.same(happened, ['stay'])
+  t.match(logged.at(-1), /^error: handover: the successor serves, but what is left here cannot go to it any more; this process drains it \(.*it has closed the channel/)
+  t.ok(isAlive(successorOf(logged)))
 })
