@@ -26,6 +26,7 @@ async function run (seed: number): Promise<void> {
     const result = await faultRun(seed)
     all.push(result)
     if (values.seed !== undefined) console.log(result)
+    else console.log(`[${all.length}/${runs}] seed ${seed}, ${result.fault}: ${result.struck ? '' : 'over before that, '}${result.handedOver ? 'the successor serves' : 'no handover'}`)
     for (const wrong of result.wrong) console.log(`seed ${seed}, ${result.fault}: ${wrong}`)
     if (result.wrong.length > 0) failed.push(seed)
   } catch (error) {
