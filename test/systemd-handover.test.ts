@@ -1,68 +1,14 @@
-import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import ts from 'typescript'
 import { startConnectionLoad } from './helpers/connection-load.ts'
 import { closesToo } from './helpers/drain-service.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
-import { lacks, unusedPort } from './helpers/systemd.ts'
-import { lacksManager, startManager, type Manager } from './helpers/systemd-manager.ts'
+import { analyzeUnits, lacksSystemd, programOf, startExample } from './helpers/systemd-example.ts'
 
-const skipAnalyze = lacks(['systemd-analyze', 'systemd'])
-const skip = lacksManager()
-for (const missing of [skipAnalyze, skip]) {
-  if (missing !== false && process.env.CI === 'true') t.fail(missing)
-}
+const skip = lacksSystemd()
+const script = programOf('handover.ts')
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const read = (name: string): string => readFileSync(new URL(`../examples/systemd/${name}`, import.meta.url), 'utf8')
-const script = ts.transpileModule(readFileSync(new URL('../examples/handover.ts', import.meta.url), 'utf8'), {
-  compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 }
-}).outputText
-const host = '127.0.0.1'
-
-t.test('systemd-analyze has nothing to say against the units of the handover', { skip: skipAnalyze }, t => {
-  const folder = t.testdir({
-    'handover.socket': read('handover.socket'),
-    // It looks whether the program is there.
-    'handover.service': read('handover.service').replace('/usr/bin/node', process.execPath)
-  })
-  const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', join(folder, 'handover.socket'), join(folder, 'handover.service')], { encoding: 'utf8' })
-  t.equal(stdout + stderr, '')
-  t.equal(status, 0)
-  t.end()
-})
-
-interface Example extends Manager {
-  port: number
-  log (): any[]
-  pid (): Promise<number>
-  deploy (text: string): void
-}
-
-/** The units of examples/systemd, changed only in what has to be of this machine. */
-async function startExample (t: Parameters<typeof startManager>[0], change = ''): Promise<Example> {
-  const port = await unusedPort()
-  const manager = await startManager(t, folder => ({
-    'handover.socket': read('handover.socket'),
-    'handover.socket.d/test.conf': `[Socket]\nListenStream=\nListenStream=${host}:${port}\n`,
-    'handover.service': read('handover.service'),
-    'handover.service.d/test.conf': `[Service]\nExecStart=\nExecStart=${process.execPath} ${folder}/handover.js\n` +
-      `Environment=PORT=${port}\nStandardOutput=append:${folder}/log\nStandardError=inherit\n` +
-      `BindReadOnlyPaths=${root} ${dirname(process.execPath)}\n${change}`,
-    'handover.js': script
-  }))
-  return {
-    ...manager,
-    port,
-    log: () => readFileSync(join(manager.folder, 'log'), 'utf8').split('\n').filter(line => line.startsWith('{')).map(line => JSON.parse(line)),
-    pid: async () => Number(await manager.show('handover.service', 'MainPID')),
-    deploy: text => writeFileSync(join(manager.folder, 'handover.js'), text)
-  }
-}
+analyzeUnits('handover')
 
 /** For what systemd tells nobody; at most 20 s. */
 async function until (probe: () => Promise<boolean>, what: string): Promise<void> {
@@ -72,11 +18,9 @@ async function until (probe: () => Promise<boolean>, what: string): Promise<void
   }
 }
 
-const logged = ({ log }: Example, level: number): string[] => log().filter(message => message.level >= level).map(({ msg }) => msg)
-
 t.test('systemctl reload hands over under load: systemd follows the service to its successor, and nothing is lost', { skip }, async t => {
-  const example = await startExample(t)
-  const { systemctl, show, port, pid } = example
+  const example = await startExample(t, 'handover', script)
+  const { systemctl, show, host, port, pid } = example
   await systemctl('start', 'handover.service')
   const kept = startConnectionLoad(t, { to: { host, port }, kept: 20 })
   const fresh = startConnectionLoad(t, { to: { host, port }, fresh: 5 })
@@ -107,19 +51,19 @@ t.test('systemctl reload hands over under load: systemd follows the service to i
   t.match(answers(client.received), [{ status: 200 }])
   await stopping
   t.equal(await show('handover.service', 'Result'), 'success')
-  t.same(logged(example, 40), [], 'the hardening of the unit is in nobody\'s way')
+  t.same(example.logged(40), [], 'the hardening of the unit is in nobody\'s way')
 })
 
 t.test('a reload that fails leaves the service as it is, and one that comes later succeeds; a successor that crashes is restarted on the same socket', { skip }, async t => {
-  const example = await startExample(t)
-  const { systemctl, show, port, pid, deploy } = example
+  const example = await startExample(t, 'handover', script)
+  const { systemctl, show, host, port, pid, deploy } = example
   await systemctl('start', 'handover.socket', 'handover.service')
   const before = await pid()
   deploy('throw new Error("a bad version")')
   await systemctl('reload', 'handover.service')
   await until(async () => await show('handover.service', 'ActiveState') === 'active', 'READY=1 has come')
   t.equal(await pid(), before)
-  t.match(logged(example, 50), ['handover: it has failed'])
+  t.match(example.logged(50), ['handover: it has failed'])
   t.equal((await ask()).pid, before)
 
   deploy(script)

@@ -1,69 +1,28 @@
-import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import ts from 'typescript'
 import { eventually } from './helpers/app.ts'
 import { startConnectionLoad } from './helpers/connection-load.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
-import { lacks, unusedPort } from './helpers/systemd.ts'
-import { lacksManager, startManager, type Manager } from './helpers/systemd-manager.ts'
+import { analyzeUnits, lacksSystemd, programOf, startExample } from './helpers/systemd-example.ts'
 
-const skipAnalyze = lacks(['systemd-analyze', 'systemd'])
-const skip = lacksManager()
-for (const missing of [skipAnalyze, skip]) {
-  if (missing !== false && process.env.CI === 'true') t.fail(missing)
-}
+const skip = lacksSystemd()
+const program = programOf('systemd/app.ts')
 
-const root = fileURLToPath(new URL('..', import.meta.url))
-const read = (name: string): string => readFileSync(new URL(`../examples/systemd/${name}`, import.meta.url), 'utf8')
-const host = '127.0.0.1'
-
-t.test('systemd-analyze has nothing to say against the units of examples/systemd', { skip: skipAnalyze }, t => {
-  const folder = t.testdir({
-    'app.socket': read('app.socket'),
-    // It looks whether the program is there.
-    'app.service': read('app.service').replace('/usr/bin/node', process.execPath)
-  })
-  const { status, stdout, stderr } = spawnSync('systemd-analyze', ['verify', join(folder, 'app.socket'), join(folder, 'app.service')], { encoding: 'utf8' })
-  t.equal(stdout + stderr, '')
-  t.equal(status, 0)
-  t.end()
-})
-
-/** The units of examples/systemd, changed only in what has to be of this machine. */
-async function startExample (t: Parameters<typeof startManager>[0], change = ''): Promise<Manager & { port: number, log (): any[] }> {
-  const port = await unusedPort()
-  const manager = await startManager(t, folder => ({
-    'app.socket': read('app.socket'),
-    'app.socket.d/test.conf': `[Socket]\nListenStream=\nListenStream=${host}:${port}\n`,
-    'app.service': read('app.service'),
-    'app.service.d/test.conf': `[Service]\nExecStart=\nExecStart=${process.execPath} ${folder}/app.js\n` +
-      `Environment=PORT=${port}\nStandardOutput=append:${folder}/log\nStandardError=inherit\n` +
-      `BindReadOnlyPaths=${root} ${dirname(process.execPath)}\n${change}`,
-    'app.js': ts.transpileModule(read('app.ts'), { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 } }).outputText
-  }))
-  const log = (): any[] => readFileSync(join(manager.folder, 'log'), 'utf8').trim().split('\n').map(line => JSON.parse(line))
-  await manager.systemctl('start', 'app.socket')
-  return { ...manager, port, log }
-}
-
-const pidOf = async ({ show }: Manager): Promise<number> => Number(await show('app.service', 'MainPID'))
+analyzeUnits('app')
 
 t.test('systemd starts the service at the first connection, and restarts it under load: nothing is lost', { skip }, async t => {
-  const example = await startExample(t)
-  const { systemctl, show, port } = example
+  const example = await startExample(t, 'app', program)
+  const { systemctl, show, host, port } = example
+  await systemctl('start', 'app.socket')
   t.equal(await show('app.service', 'ActiveState'), 'inactive')
   const load = startConnectionLoad(t, { to: { host, port }, fresh: 20, kept: 20 })
   await load.answers(200)
   t.equal(await show('app.service', 'ActiveState'), 'active', 'READY=1 has come')
 
-  const pids = new Set([await pidOf(example)])
+  const pids = new Set([await example.pid()])
   for (let i = 0; i < 2; i++) {
     // It returns when the next process is ready.
     await systemctl('restart', 'app.service')
-    pids.add(await pidOf(example))
+    pids.add(await example.pid())
     await load.answers(200)
   }
   const tally = await load.stop()
@@ -71,13 +30,14 @@ t.test('systemd starts the service at the first connection, and restarts it unde
   t.same(tally.failed, {})
   t.equal(pids.size, 3)
   t.notOk(pids.has(0))
-  t.same(example.log().filter(({ level }) => level >= 40).map(({ msg }) => msg), [], 'the hardening of the unit is in nobody\'s way')
+  t.same(example.logged(40), [], 'the hardening of the unit is in nobody\'s way')
   t.equal(await show('app.socket', 'SubState'), 'running', 'the socket was never closed')
 })
 
 t.test('systemd sees the service stopping while it drains, and gives it more than TimeoutStopSec when it asks', { skip }, async t => {
-  const example = await startExample(t, 'TimeoutStopSec=1\n')
-  const { systemctl, show, port } = example
+  const example = await startExample(t, 'app', program, 'TimeoutStopSec=1\n')
+  const { systemctl, show, host, port } = example
+  await systemctl('start', 'app.socket')
   const client = await rawClient(t, { host, port })
   client.write(request('/slow'))
   // It is read when another one is answered.
@@ -106,13 +66,13 @@ t.test('systemd sees the service stopping while it drains, and gives it more tha
 })
 
 t.test('a service whose app never listens is not ready, and its start fails', { skip }, async t => {
-  const { systemctl, show, folder } = await startExample(t, 'TimeoutStartSec=2\nRestart=no\n')
-  writeFileSync(join(folder, 'app.js'), [
+  const silent = [
     "import Fastify from 'fastify'",
     "import drain from 'fastify-drain'",
     'await Fastify().register(drain)',
     'setInterval(() => {}, 1000)'
-  ].join('\n'))
+  ].join('\n')
+  const { systemctl, show } = await startExample(t, 'app', silent, 'TimeoutStartSec=2\nRestart=no\n')
   await t.rejects(systemctl('start', 'app.service'))
   t.equal(await show('app.service', 'Result'), 'timeout')
 })
