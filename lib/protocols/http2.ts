@@ -12,6 +12,9 @@ export class Sessions {
   readonly #known = new WeakMap<ServerHttp2Session, Session>()
   #recent: Http2ServerRequest[] = []
   #enough = atOnce
+  #newest: Http2ServerRequest | null = null
+  /** How many streams one client has opened one behind the other, each while the one before was open. */
+  #run = 0
 
   add (session: ServerHttp2Session): Session {
     const added = new Session(session, () => this.#collect())
@@ -21,7 +24,21 @@ export class Sessions {
 
   /** A stream was opened. */
   opened (request: Http2ServerRequest): void {
+    const session = request.stream.session as ServerHttp2Session | undefined
+    const follows = session !== undefined && session === this.#newest?.stream.session
+    this.#newest = request
+    this.#run = follows ? this.#run + 1 : 1
     if (this.#recent.push(request) >= this.#enough) this.#collect()
+    else if (follows) this.#lookForRecord(session)
+  }
+
+  // Perhaps more are open than ever.
+  #lookForRecord (session: ServerHttp2Session): void {
+    const known = this.#known.get(session)
+    if (known === undefined || this.#run <= known.peak) return
+    const before = known.peak
+    this.#collect()
+    this.#run = known.peak > before ? known.peak : 0
   }
 
   /** From now on sessions hear of each stream at once. */
@@ -45,7 +62,10 @@ export class Session {
   onChange: ((change: 'opened' | 'closed') => void) | null = null
   /** Called for each stream that has ended well. */
   onServed: (() => void) | null = null
-  /** How many streams were ever seen to be open at the same time. */
+  /**
+   * How many streams were ever seen to be open at the same time: all that a client opens one behind the other; of those that it
+   * opens between the requests of others, what was there when somebody looked.
+   */
   peak = 0
   readonly #collect: () => void
   readonly #open = new Map<ServerHttp2Stream, Http2ServerRequest>()
