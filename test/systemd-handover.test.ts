@@ -2,11 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import t from 'tap'
 import { startConnectionLoad } from './helpers/connection-load.ts'
 import { closesToo } from './helpers/drain-service.ts'
+import { compiled } from './helpers/example.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
-import { analyzeUnits, lacksSystemd, programOf, startExample } from './helpers/systemd-example.ts'
+import { analyzeUnits, lacksSystemd, startExample } from './helpers/systemd-example.ts'
 
 const skip = lacksSystemd()
-const script = programOf('handover.ts')
+const script = compiled('handover')
 
 analyzeUnits('handover')
 

@@ -1,11 +1,12 @@
 import t from 'tap'
 import { eventually } from './helpers/app.ts'
 import { startConnectionLoad } from './helpers/connection-load.ts'
+import { compiled } from './helpers/example.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
-import { analyzeUnits, lacksSystemd, programOf, startExample } from './helpers/systemd-example.ts'
+import { analyzeUnits, lacksSystemd, startExample } from './helpers/systemd-example.ts'
 
 const skip = lacksSystemd()
-const program = programOf('systemd/app.ts')
+const program = compiled('systemd/app')
 
 analyzeUnits('app')
 

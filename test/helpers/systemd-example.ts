@@ -3,7 +3,6 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import ts from 'typescript'
 import { lacks, unusedPort } from './systemd.ts'
 import { lacksManager, startManager, type Manager } from './systemd-manager.ts'
 
@@ -33,11 +32,6 @@ export function lacksSystemd (): string | false {
     if (missing !== false && process.env.CI === 'true') t.fail(missing)
   }
   return skip
-}
-
-/** What runs an example of this path in examples/, such as `systemd/app.ts`. */
-export function programOf (example: string): string {
-  return ts.transpileModule(read(example), { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 } }).outputText
 }
 
 export function analyzeUnits (name: string): void {
