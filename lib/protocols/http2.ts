@@ -1,5 +1,9 @@
 import { constants, type Http2ServerRequest, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 
+const own = Symbol('fastify-drain.session')
+
+type OwnSession = ServerHttp2Session & { [own]?: Session }
+
 // How many streams may be opened before those that have closed are forgotten.
 const atOnce = 32
 
@@ -9,36 +13,34 @@ const atOnce = 32
  * of a small request, and one list per session would keep the last ones that have closed.
  */
 export class Sessions {
-  readonly #known = new WeakMap<ServerHttp2Session, Session>()
   #recent: Http2ServerRequest[] = []
   #enough = atOnce
   #newest: Http2ServerRequest | null = null
   /** How many streams one client has opened one behind the other, each while the one before was open. */
   #run = 0
 
-  add (session: ServerHttp2Session): Session {
-    const added = new Session(session, () => this.#collect())
-    this.#known.set(session, added)
-    return added
+  add (session: OwnSession): Session {
+    session[own] = new Session(session, () => this.#collect())
+    return session[own]
   }
 
   /** A stream was opened. */
   opened (request: Http2ServerRequest): void {
-    const session = request.stream.session as ServerHttp2Session | undefined
-    const follows = session !== undefined && session === this.#newest?.stream.session
+    const session = sessionOf(request)
+    if (session === undefined) return
+    session.used = true
+    const follows = this.#newest !== null && sessionOf(this.#newest) === session
     this.#newest = request
     this.#run = follows ? this.#run + 1 : 1
     if (this.#recent.push(request) >= this.#enough) this.#collect()
-    else if (follows) this.#lookForRecord(session)
+    else if (this.#run > Math.max(1, session.peak)) this.#lookForRecord(session)
   }
 
   // Perhaps more are open than ever.
-  #lookForRecord (session: ServerHttp2Session): void {
-    const known = this.#known.get(session)
-    if (known === undefined || this.#run <= known.peak) return
-    const before = known.peak
+  #lookForRecord (session: Session): void {
+    const before = session.peak
     this.#collect()
-    this.#run = known.peak > before ? known.peak : 0
+    this.#run = session.peak > before ? session.peak : 0
   }
 
   /** From now on sessions hear of each stream at once. */
@@ -51,8 +53,13 @@ export class Sessions {
     const open = this.#recent.filter(({ stream }) => !stream.destroyed)
     this.#recent = []
     if (this.#enough > 0) this.#enough = 2 * open.length + atOnce
-    for (const request of open) this.#known.get(request.stream.session as ServerHttp2Session)?.opened(request)
+    for (const request of open) sessionOf(request)?.opened(request)
   }
+}
+
+/** `undefined`: the stream has closed, or the session is nobody's. */
+function sessionOf ({ stream: { session } }: Http2ServerRequest): Session | undefined {
+  return (session as OwnSession | undefined)?.[own]
 }
 
 /** One HTTP/2 session and its open streams. */
@@ -67,6 +74,8 @@ export class Session {
    * opens between the requests of others, what was there when somebody looked.
    */
   peak = 0
+  /** It has had a request. */
+  used = false
   readonly #collect: () => void
   readonly #open = new Map<ServerHttp2Stream, Http2ServerRequest>()
 
@@ -90,11 +99,6 @@ export class Session {
     if (isServed || !this.session.destroyed) this.#open.delete(stream)
     if (isServed) this.onServed?.()
     this.onChange?.('closed')
-  }
-
-  /** It has had a stream. */
-  get used (): boolean {
-    return this.session.state.lastProcStreamID !== 0
   }
 
   /** How many streams are open. */
