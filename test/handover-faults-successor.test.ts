@@ -7,44 +7,18 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { eventually } from './helpers/app.ts'
 import { load } from './helpers/handover-clients.ts'
-import { strike, type Plan, type Strike } from './helpers/handover-plan.ts'
-import { descriptors, faultyService, type FaultyService } from './helpers/handover-service.ts'
+import { elsewhere, ends, fails, goesOn, inTheMiddle, twice } from './helpers/handover-faults.ts'
+import { strike, type Plan } from './helpers/handover-plan.ts'
+import { descriptors, faultyService } from './helpers/handover-service.ts'
 
 // They wait most of the time.
 t.jobs = 3
+t.setTimeout(400_000)
+
+const skip = elsewhere()
 
 const fixture = fileURLToPath(new URL('fixtures/handover-faulty.ts', import.meta.url))
 
-/** Begins a handover by this plan; resolves with what the first process logs of it, when it has failed. */
-async function fails (service: FaultyService, plan: Plan): Promise<string> {
-  const from = service.lines.length
-  service.plan(plan)
-  process.kill(service.pid, 'SIGUSR2')
-  const { msg, err } = await service.line('the handover has failed', ({ pid, level }) => pid === service.pid && level === 50, from)
-  return `${msg}: ${err?.message}`
-}
-
-/** A handover in which nothing goes wrong; the service ends with SIGTERM to the successor. */
-async function goesOn (service: FaultyService): Promise<number> {
-  const from = service.lines.length
-  service.plan({})
-  process.kill(service.pid, 'SIGUSR2')
-  const { pid } = await service.line('the next successor listens', ({ event }) => event === 'listening', from)
-  await service.ended(service.pid)
-  return pid
-}
-
-async function ends (service: FaultyService, ...pids: number[]): Promise<void> {
-  for (const pid of pids) process.kill(pid, 'SIGTERM')
-  await eventually(() => service.alive().length === 0, 'no process is left')
-}
-
-/** What was executed more than once. */
-function twice (service: FaultyService): string[] {
-  return [...service.ledger()].filter(([, { executed }]) => executed.length > 1).map(([id]) => id)
-}
-
-const inTheMiddle = 4
 const failures: Array<[string, Plan, RegExp]> = [
   ['ends with a code', { fault: 'exits' }, /it has ended with code 3; this process goes on serving; see the output of its successor/],
   ['throws while it loads', { fault: 'throws' }, /it has ended with code 1;/],
@@ -57,7 +31,7 @@ const failures: Array<[string, Plan, RegExp]> = [
   ['is told to end in the middle of the transfer', strike('successor', 'hears offer', 'SIGTERM', inTheMiddle), /it has (closed the channel|ended with code)/]
 ]
 
-t.test('whatever the successor does, the old process goes on serving, and the next handover works', { timeout: 300_000 }, async t => {
+t.test('whatever the successor does, the old process goes on serving, and the next handover works', { skip }, async t => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => other.close())
@@ -98,7 +72,7 @@ const deaths: Array<[string, Plan]> = [
   ['ends in the middle of the transfer', strike('successor', 'sends took', 'exit')]
 ]
 
-t.test('a successor that dies with connections takes only those with it', { timeout: 300_000 }, async t => {
+t.test('a successor that dies with connections takes only those with it', { skip }, async t => {
   const service = await faultyService(t)
   const clients = load({ port: service.port, clients: 8 })
   await eventually(() => clients.answered > 50, 'the clients are at work')
@@ -117,7 +91,7 @@ t.test('a successor that dies with connections takes only those with it', { time
   await ends(service, next)
 })
 
-t.test('a successor that hangs is given up, and killed', { timeout: 300_000 }, async t => {
+t.test('a successor that hangs is given up, and killed', { skip }, async t => {
   const service = await faultyService(t, { readyTimeout: 1500 })
   const clients = load({ port: service.port, clients: 8 })
   await eventually(() => clients.answered > 50, 'the clients are at work')
@@ -130,7 +104,7 @@ t.test('a successor that hangs is given up, and killed', { timeout: 300_000 }, a
   await ends(service, service.pid)
 })
 
-t.test('a successor that is stopped is given up', { timeout: 300_000 }, async t => {
+t.test('a successor that is stopped is given up', { skip }, async t => {
   const service = await faultyService(t)
   const clients = load({ port: service.port, clients: 8 })
   await eventually(() => clients.answered > 50, 'the clients are at work')
@@ -147,56 +121,7 @@ t.test('a successor that is stopped is given up', { timeout: 300_000 }, async t 
   await ends(service, next)
 })
 
-const endings: Array<[string, Plan]> = [
-  ['SIGTERM when it has just started a successor', strike('predecessor', 'spawn', 'SIGTERM')],
-  ['SIGTERM when the successor has said hello', strike('predecessor', 'hears hello', 'SIGTERM')],
-  ['SIGTERM in the middle of the transfer', strike('predecessor', 'sends offer', 'SIGTERM', inTheMiddle)],
-  ['SIGTERM when it has just given connections away', strike('predecessor', 'sends yours', 'SIGTERM')],
-  ['app.close() when the successor is ready', strike('predecessor', 'hears ready', 'close')],
-  ['app.drain.begin() in the middle of the transfer', strike('predecessor', 'hears have', 'begin', inTheMiddle)]
-]
-
-t.test('a predecessor that is told to end in the middle drains, and takes its successor along', { timeout: 300_000 }, async t => {
-  for (const [what, plan] of endings) {
-    const service = await faultyService(t)
-    const clients = load({ port: service.port, clients: 8 })
-    await eventually(() => clients.answered > 50, 'the clients are at work')
-    t.match(await fails(service, plan), /it has failed: .*: this process was told to close meanwhile; its successor closes as well/, what)
-    await service.ended(service.pid)
-    await eventually(() => service.alive().length === 0, 'its successor has ended')
-    await clients.stop()
-    t.same(clients.broken, [], 'no request was lost')
-    t.same(twice(service), [], 'nothing was executed twice')
-    t.same(service.pids.slice(1).flatMap(pid => service.errors(pid)), [], 'the successor has no error')
-    t.equal(service.errors(service.pid).length, 1, service.errors(service.pid).join('\n'))
-  }
-})
-
-t.test('what comes in the middle and means nothing changes nothing', { timeout: 300_000 }, async t => {
-  for (const plan of [
-    strike('predecessor', 'hears hello', 'SIGUSR2'),
-    strike('predecessor', 'sends offer', 'handover', inTheMiddle),
-    strike('successor', 'sends hello', 'garbage'),
-    strike('successor', 'hears offer', 'garbage', inTheMiddle),
-    strike('successor', 'sends hello', 'chatter')
-  ]) {
-    const [{ side, at, action }] = plan.strikes as [Strike]
-    const service = await faultyService(t)
-    const clients = load({ port: service.port, clients: 8 })
-    await eventually(() => clients.answered > 50, 'the clients are at work')
-    service.plan(plan)
-    process.kill(service.pid, 'SIGUSR2')
-    await service.line(`${action} when the ${side} ${at}`, ({ event }) => event === 'struck')
-    await service.ended(service.pid)
-    await clients.stop()
-    t.same({ broken: clients.broken, refused: clients.refused, reconnects: clients.reconnects }, { broken: [], refused: [], reconnects: 0 }, `${action}: nobody has noticed`)
-    t.equal(service.pids.length, 2, 'there is one successor')
-    t.same(service.pids.flatMap(pid => service.errors(pid)), [])
-    await ends(service, service.pids[1] as number)
-  }
-})
-
-t.test('a working directory that is gone is told', { timeout: 300_000 }, async t => {
+t.test('a working directory that is gone is told', { skip }, async t => {
   const folder = mkdtempSync(join(tmpdir(), 'handover-cwd-'))
   const service = await faultyService(t, { folder })
   rmdirSync(folder)
