@@ -57,7 +57,7 @@ export async function faultyService (t: { teardown (fn: () => unknown): void }, 
   setPlan({})
   writeFileSync(files.ledger, '')
   const started = startProcess(t, script, {
-    env: { PLAN: files.plan, LEDGER: files.ledger, KUBERNETES_SERVICE_HOST: undefined, NOTIFY_SOCKET: undefined }
+    env: { PLAN: files.plan, LEDGER: files.ledger, TEST: String(process.pid), KUBERNETES_SERVICE_HOST: undefined, NOTIFY_SOCKET: undefined }
   })
   let unfinished = ''
   started.child.stdout?.on('data', (text: string) => {
