@@ -30,7 +30,9 @@ t.test('a predecessor that is told to end in the middle drains, and takes its su
     await service.ended(service.pid)
     await eventually(() => service.alive().length === 0, 'its successor has ended')
     await clients.stop()
-    t.same(clients.broken, [], 'no request was lost')
+    // With the last process goes the listener, and whoever has just connected.
+    const ledger = service.ledger()
+    t.same(clients.broken.filter(({ id, isFirst }) => !isFirst || ledger.has(id)), [], 'no request was lost')
     t.same(twice(service), [], 'nothing was executed twice')
     t.same(service.pids.slice(1).flatMap(pid => service.errors(pid)), [], 'the successor has no error')
     t.equal(service.errors(service.pid).length, 1, service.errors(service.pid).join('\n'))

@@ -3,7 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { random, type Random } from './fuzz-random.ts'
 
 /** A request that got no whole answer. */
-export interface Broken { id: string, error: string, at: number }
+export interface Broken {
+  id: string
+  error: string
+  at: number
+  /** It was the first one of its connection, which may never have been accepted. */
+  isFirst: boolean
+}
 
 export interface LoadOptions {
   port: number
@@ -91,10 +97,11 @@ export function load ({ port, clients, seed = 1, think = 40, work = 5 }: LoadOpt
     const body = int(0, 1) === 0 ? null : 'x'.repeat(int(1, 3000))
     const head = `${body === null ? 'GET' : 'POST'} ${path} HTTP/1.1\r\nHost: test\r\nConnection: ${wish}\r\n`
     connection.received = ''
+    connection.asked++
     connection.socket.write(body === null ? `${head}\r\n` : `${head}Content-Length: ${body.length}\r\n\r\n${body}`)
     const error = await connection.answer(body ?? id)
     if (error === null) answered++
-    else broken.push({ id, error, at: Date.now() })
+    else broken.push({ id, error, at: Date.now(), isFirst: connection.asked === 1 })
     if (/\r\nconnection: close\r\n/i.test(connection.received)) connection.ended = true
   }
 }
@@ -102,6 +109,7 @@ export function load ({ port, clients, seed = 1, think = 40, work = 5 }: LoadOpt
 class Connection {
   readonly socket: Socket
   received = ''
+  asked = 0
   ended = false
   #error = 'FIN'
   #check = (): void => {}
