@@ -1,7 +1,6 @@
 import t from 'tap'
 import { startConnectionLoad } from './helpers/connection-load.ts'
 import { compiled, startExample } from './helpers/example.ts'
-import { answers, rawClient, request } from './helpers/raw-client.ts'
 import type { Program } from './helpers/systemd.ts'
 
 t.test('row 34: http: examples/cluster.ts replaces its workers under load, and loses nothing', async t => {
@@ -33,11 +32,6 @@ t.test('row 34: http: examples/cluster.ts replaces its workers under load, and l
   const [pid] = /(?<=all workers are replaced: )\d+/.exec(await example.says('all workers are replaced')) ?? []
   process.kill(Number(pid), 'SIGKILL')
   await listening(example, 5)
-  const client = await rawClient(t, to)
-  client.write(request('/', { headers: { connection: 'close' } }))
-  await client.fin()
-  client.halfClose()
-  t.match(answers(client.received), [{ status: 200 }])
 
   example.kill('SIGTERM')
   t.match(await example.exited, { code: 0, signal: null })
