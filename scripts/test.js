@@ -17,7 +17,7 @@ import {
 // Coverage is measured on the oldest line.
 const COVERAGE_LINE = '20'
 // Of index.ts and lib/, in per cent: statements, branches, functions and lines, the lowest of them.
-const COVERAGE = 99
+const COVERAGE = 98
 
 const { values, positionals } = parseArgs({
   options: { node: { type: 'string' }, only: { type: 'boolean' } },
