@@ -1,5 +1,6 @@
 import type { FastifyInstance, FastifyPluginAsync, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
+import cluster from 'node:cluster'
 import type { Duplex } from 'node:stream'
 import { systemClock } from './lib/clock.ts'
 import type { ConnectionCounts } from './lib/connections.ts'
@@ -117,7 +118,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     random: Math.random
   })
   const serviceManager = serviceManagerOf(process.env, native, log)
-  const member: AppMember | null = settings.handover === false ? null : new AppMember({ settings: settings.handover, log, drain, listeners, serviceManager })
+  const member: AppMember | null = settings.handover === false ? null : new AppMember({ settings: settings.handover, log, drain, listeners, serviceManager: cluster.isWorker ? null : serviceManager })
   const leaveHandover = member === null ? () => {} : handover.join(member)
   let leaveSignals = () => {}
   let stopsOnSignals = false
@@ -212,7 +213,7 @@ function isRoot (app: FastifyInstance): boolean {
 // systemd says where it listens for notifications; nobody else does.
 function serviceManagerOf ({ NOTIFY_SOCKET: path }: NodeJS.ProcessEnv, native: Native | null, log: Log): ServiceManager | null {
   if (path === undefined || native === null) return null
-  return new ServiceManager({ clock: systemClock, log, send: message => sendDatagram(native, path, message) })
+  return new ServiceManager({ clock: systemClock, log, isWorker: cluster.isWorker, send: message => sendDatagram(native, path, message) })
 }
 
 const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })

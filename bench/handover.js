@@ -67,10 +67,10 @@ async function compare (flags, lines) {
   for (const connections of sizes) {
     const some = results.filter(result => result.connections === connections)
     console.log(`\n${connections} connections, think ${thinkOf(flags, connections)} ms, requests of ${work} ms, ${restarts} restart(s) in each of ${rounds} round(s): median / worst\n${table(some, lines, only)}`)
-    if (!only.includes('handover')) continue
-    const handovers = some.filter(({ way }) => way === 'handover')
+    const handovers = some.filter(({ way }) => ways[way].keepsConnections)
+    if (handovers.length === 0) continue
     console.log(`\nThe handovers of ${connections} connections; request time, in ms, from "ready" until the old process has gone\n${latencyTable(handovers, lines, connections)}`)
-    if (handovers.length > 0) console.log(`\n${picture(handovers)}`)
+    console.log(`\n${picture(handovers)}`)
   }
   if (results.length < all.length) console.log(`\n${all.length - results.length} run(s) did not come to their end; see above`)
   return all
@@ -93,7 +93,7 @@ function rotate (list, by) {
 }
 
 function progress ({ way, requests, lost, refused, answered503, reconnects, opened, restarts, load, stderr }) {
-  const moved = way === 'handover' ? `, moved in ${restarts.map(({ moved }) => Math.round(moved)).join(' and ')} ms` : ''
+  const moved = ways[way].keepsConnections ? `, moved in ${restarts.map(({ moved }) => Math.round(moved)).join(' and ')} ms` : ''
   const codes = restarts.map(({ code }) => code)
   const line = `${ways[way].title}: ${requests} requests, ${lost} lost, ${refused} refused, ${answered503} x 503, ` +
     `${reconnects} reconnects, ${opened} connections opened${moved}, exit ${codes.join(', ')} (load average ${load.toFixed(1)})`
@@ -127,17 +127,18 @@ function table (results, lines, only) {
 
 function latencyTable (handovers, lines, connections) {
   const table = new Table({
-    head: ['Node', 'requests', 'moved in', 'p99.9', 'control', 'added', 'maximum', 'control', 'added', 'start-up: max', 'late clients: max', 'load', 'targets'],
-    colAligns: ['left', 'right', 'right', ...Array(9).fill('right'), 'left'],
+    head: ['Node', 'restart', 'requests', 'moved in', 'p99.9', 'control', 'added', 'maximum', 'control', 'added', 'start-up: max', 'late clients: max', 'load', 'targets'],
+    colAligns: ['left', 'left', ...Array(11).fill('right'), 'left'],
     style: { head: [], border: [] }
   })
-  for (const { line } of lines) {
-    const rounds = handovers.filter(result => result.line === line)
+  for (const [line, way] of lines.flatMap(({ line }) => Object.keys(ways).map(way => [line, way]))) {
+    const rounds = handovers.filter(result => result.line === line && result.way === way)
     if (rounds.length === 0) continue
     const { requests, p999, max, startUp, lag } = addedBy(rounds)
     const moved = rounds.flatMap(({ restarts }) => restarts.map(({ moved }) => moved))
     table.push([
       line,
+      ways[way].title,
       requests,
       medianAndWorst(moved),
       ...[p999, max].flatMap(({ handover, control, added }) => [handover, control, added].map(ms => ms.toFixed(1))),

@@ -12,15 +12,16 @@ import { bootstrapMedian, median, quantile } from './lib/stats.js'
 await run(async () => {
   const flags = readFlags('What the plugin costs while nothing is being shut down: server CPU per request and heap per idle connection.', {
     server: { type: 'names', allowed: protocols, default: ['http'], what: 'protocols, one after the other' },
-    pairs: { type: 'number', min: 1, max: 1000, default: 40, what: 'pairs of server processes, without and with the plugin' },
+    pairs: { type: 'number', min: 1, max: 1000, default: 40, what: 'pairs of servers, without and with the plugin' },
+    together: { type: 'boolean', default: false, what: 'both servers of a pair in one process: what the plugin does, without what it costs to have loaded it' },
     requests: { type: 'number', min: 2, max: 1_000_000, default: 30_000, what: 'measured requests to each server of a pair' },
     rounds: { type: 'number', min: 0, max: 100, default: 5, what: 'rounds of the heap measurement' },
     connections: { type: 'number', min: 1, max: 10_000, default: 2000, what: 'idle connections in the heap measurement' },
-    control: { type: 'boolean', default: false, what: 'compare bare Fastify with itself: shows the noise of this machine' },
+    against: { type: 'name', allowed: ['fastify-drain', 'bare', 'other-code'], default: 'fastify-drain', what: "what bare Fastify is compared with; 'bare' shows the noise of this machine, 'other-code' the price of any code that is loaded" },
     json: { type: 'text', what: 'file to write every single result to' }
   })
 
-  const variants = ['bare', flags.control ? 'bare' : 'fastify-drain']
+  const variants = ['bare', flags.against]
   const writeResults = await openResultsFile(flags.json)
   warnIfBusy()
   const load = startLoadProcess()
@@ -46,11 +47,11 @@ function warnIfBusy () {
   }
 }
 
-async function measureCpu ([without, withPlugin], { pairs, requests, protocol, load }) {
-  console.log(`Server CPU per request, ${requests} requests to each server of a pair: ${without}, ${withPlugin}`)
+async function measureCpu ([without, withPlugin], { pairs, requests, protocol, load, together }) {
+  console.log(`Server CPU per request, ${requests} requests to each server of a pair${together ? ', both in one process' : ''}: ${without}, ${withPlugin}`)
   const results = []
   for (let i = 0; i < pairs; i++) {
-    const result = await measureOne(without, withPlugin, { requests, protocol, load }, i % 2 === 1)
+    const result = await measureOne(without, withPlugin, { requests, protocol, load, together }, i % 2 === 1)
     results.push(result)
     console.log(`[${i + 1}/${pairs}] ${result.bare.toFixed(2)} us, ${result.plugin.toFixed(2)} us, ${percent(result.ratio)}`)
   }

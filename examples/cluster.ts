@@ -1,23 +1,22 @@
 /*
- * Workers of node:cluster, replaced one by one: for each a new one starts, and when it listens the old one drains. At any
- * moment as many workers as before are ready.
+ * Workers of node:cluster, replaced one by one: for each a new one starts, takes the connections of the old one when it listens,
+ * and the old one drains what is left. At any moment as many workers as before are ready, and clients keep their connections.
  *
  *   curl http://127.0.0.1:3000/        while it runs; says which worker answers
  *   kill -USR2 <pid of the primary>    replaces the workers (SIGHUP does, too); a changed worker file is the new version
  *   kill -TERM <pid of the primary>    drains all workers, and ends
  *
- * A worker cannot hand over by itself (`handover: true` is refused): its listener belongs to the primary. So idle connections
- * are closed, and their clients connect again; no request is lost. Only the workers are new: the primary, with its Node and
- * its environment, stays until it is restarted. Workers have to be told by SIGTERM: worker.disconnect() would close their
- * servers before anything is drained.
+ * Only the workers are new: the primary, with its Node and its environment, stays until it is restarted. It may be process 1
+ * of a container. To end a worker for good, send it SIGTERM: worker.disconnect() would close its servers before anything is drained.
  */
 import Fastify from 'fastify'
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import drain from 'fastify-drain'
+import { replaceWorker } from 'fastify-drain/cluster'
 
-// How long a new worker may take until it listens, in ms.
+// How long a new worker may take until it is ready, in ms.
 const readyTimeout = Number(process.env['READY_TIMEOUT'] ?? 30_000)
 
 if (cluster.isPrimary) primary(Number(process.env['WORKERS'] ?? 2))
@@ -27,7 +26,7 @@ async function worker (): Promise<void> {
   const app = Fastify({ logger: true })
   // Ctrl-C reaches the workers as well: it is for the primary to tell them.
   process.on('SIGINT', () => {})
-  await app.register(drain, { signals: ['SIGTERM'], idleGrace: 500 })
+  await app.register(drain, { signals: ['SIGTERM'], handover: { readyTimeout } })
   app.get('/', async () => ({ pid: process.pid }))
   app.get('/slow', async () => {
     await sleep(2000)
@@ -39,6 +38,7 @@ async function worker (): Promise<void> {
 
 function primary (count: number): void {
   const serving = new Set<Worker>()
+  let starting = 0
   const stopping = new AbortController()
   let rolling: Promise<void> | null = null
 
@@ -54,10 +54,12 @@ function primary (count: number): void {
   console.log(`primary ${process.pid}`)
   for (let i = 0; i < count; i++) keepUp()
 
-  /** Brings one more worker up, however often that takes. */
+  /** Brings a worker up where one is missing, however often that takes. */
   async function keepUp (): Promise<void> {
-    while (!stopping.signal.aborted && serving.size < count) {
+    while (!stopping.signal.aborted && serving.size + starting < count) {
+      starting++
       const worker = await started()
+      starting--
       if (worker === null) await sleep(1000)
       else if (serving.size < count) serving.add(worker)
       else worker.process.kill('SIGTERM')
@@ -66,19 +68,18 @@ function primary (count: number): void {
 
   async function replaceAll (): Promise<void> {
     for (const old of [...serving]) {
-      const successor = await started()
-      if (stopping.signal.aborted) return
-      if (successor === null) {
-        console.log('a new worker did not come up: the old ones go on')
+      // It has crashed in the meantime.
+      if (!serving.has(old)) continue
+      const ended = once(old, 'exit')
+      try {
+        const successor = await replaceWorker(old)
+        serving.delete(old)
+        serving.add(successor)
+        console.log(`worker ${successor.process.pid} replaces ${old.process.pid}`)
+      } catch (error) {
+        console.log(`the old workers go on: ${(error as Error).message}`)
         return
       }
-      serving.delete(old)
-      serving.add(successor)
-      // It has crashed in the meantime.
-      if (old.isDead()) continue
-      console.log(`worker ${successor.process.pid} replaces ${old.process.pid}`)
-      const ended = once(old, 'exit')
-      old.process.kill('SIGTERM')
       await ended
     }
     console.log(`all workers are replaced: ${[...serving].map(({ process }) => process.pid).join(', ')}`)

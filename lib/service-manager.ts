@@ -18,6 +18,8 @@ export interface ServiceManagerEnv {
   send (message: string): void
   clock: Clock
   log: Log
+  /** This process is a worker: the service is its primary. */
+  isWorker?: boolean
   host?: Host
 }
 
@@ -27,13 +29,15 @@ export class ServiceManager {
   readonly #clock: Clock
   readonly #log: Log
   readonly #serving: Set<object>
+  readonly #isWorker: boolean
   #failed = false
   #stop = () => {}
 
-  constructor ({ send, clock, log, host = process }: ServiceManagerEnv) {
+  constructor ({ send, clock, log, isWorker = false, host = process }: ServiceManagerEnv) {
     this.#send = send
     this.#clock = clock
     this.#log = log
+    this.#isWorker = isWorker
     host[meetingPoint] ??= new Set()
     this.#serving = host[meetingPoint]
   }
@@ -42,6 +46,8 @@ export class ServiceManager {
   ready (told = false): void {
     this.#serving.add(this)
     if (!told) this.#say('READY=1')
+    // That it stops, or has a successor, says nothing of the service.
+    if (this.#isWorker) this.#serving.clear()
   }
 
   /** A successor is being started. */

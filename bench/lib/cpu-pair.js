@@ -1,4 +1,4 @@
-import { startServer } from './lone-server.js'
+import { startServer, startServers } from './lone-server.js'
 import { median } from './stats.js'
 
 const connections = 50
@@ -12,11 +12,19 @@ const requestsPerTurn = 400
  * the JIT compiler did when, where memory lies), and only many processes average that out. Within the pair
  * they take short turns, first second second first, so that whatever drifts on this machine hits both alike;
  * the median of these rounds leaves out those in which a garbage collection or a neighbour fell on one side.
+ *
+ * `together`: both are apps of one fresh process. What remains of the difference is what one of them does and the other
+ * does not: that more code was loaded has slowed down both.
  */
-export async function measurePair (variants, { protocol, requests, load }) {
+export async function measurePair (variants, { protocol, requests, load, together = false }) {
   const servers = []
   try {
-    for (const variant of variants) servers.push(await startServer(variant, { protocol }))
+    if (together) {
+      const { ports, ...server } = await startServers(variants, { protocol })
+      for (const port of ports) servers.push({ port, ...server })
+    } else {
+      for (const variant of variants) servers.push(await startServer(variant, { protocol }))
+    }
     for (const { port } of servers) await load.open(port, connections, protocol)
     await takeTurns(servers, warmUp, load)
     const rounds = await takeTurns(servers, requests, load)

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 
-const readers = { number, numbers, names, text, boolean: value => value }
+const readers = { number, numbers, name, names, text, boolean: value => value }
 
 /**
  * Reads the command line. `--help` prints what the flags mean and ends the process.
@@ -46,12 +46,13 @@ function numbers (text, flag, name) {
   return text.split(',').map(part => number(part, flag, name))
 }
 
-function names (text, { allowed }, name) {
-  const values = text.split(',')
-  for (const value of values) {
-    if (!allowed.includes(value)) throw new Error(`--${name} takes ${allowed.join(', ')}, but it names '${value}'`)
-  }
-  return values
+function name (text, { allowed }, flag) {
+  if (!allowed.includes(text)) throw new Error(`--${flag} takes ${allowed.join(', ')}, but it names '${text}'`)
+  return text
+}
+
+function names (text, flag, name) {
+  return text.split(',').map(part => readers.name(part, flag, name))
 }
 
 function text (text, flag, name) {

@@ -12,7 +12,8 @@ const rest = 400
 
 /** How a service gets a new process, and the files in `variants/` that it runs. */
 export const ways = {
-  handover: { title: 'handover', variant: 'handover/handover', restart: byHandover },
+  handover: { title: 'handover', variant: 'handover/handover', restart: byHandover, keepsConnections: true },
+  cluster: { title: 'handover of workers', variant: 'handover/handover', restart: byReplacement, script: 'cluster-server.js', keepsConnections: true },
   bare: { title: 'stop, then start', variant: 'bare', restart: byStopAndStart },
   'reuse-port': { title: 'SO_REUSEPORT', variant: 'reuse-port/fastify-drain', restart: bySharedPort }
 }
@@ -29,16 +30,16 @@ export const ways = {
  * @param {number} options.restarts
  */
 export async function restartUnderLoad ({ way, node, connections, think, work, restarts }) {
-  const { variant, restart } = ways[way]
+  const { variant, restart, script } = ways[way]
   const lineages = []
   const load = startKeepAliveProcess()
-  const start = options => {
+  const start = (options = {}) => {
     const lineage = startLineage({ variant, node, work, ...options })
     lineages.push(lineage)
     return lineage
   }
   try {
-    const lineage = start()
+    const lineage = start({ script })
     const { port, pid } = await lineage.saw('listening')
     const timeWaitBefore = await countTimeWait(port)
     await load.open({ port, connections, think })
@@ -80,16 +81,34 @@ async function measure (load, done) {
   }))
 }
 
-/** What SIGUSR2 does. Before that, an identical process is started, which gets nothing: that is what the handover is compared with. */
+/** What SIGUSR2 does. */
 async function byHandover ({ lineage, pid }, { start }) {
+  const control = await startForNothing(start)
+  const begun = now()
+  lineage.kill(pid, 'SIGUSR2')
+  return handedOver(lineage, pid, begun, control)
+}
+
+/** The primary of a cluster replaces one of its two workers. */
+async function byReplacement ({ lineage, turn = 0 }, { start }) {
+  const control = await startForNothing(start)
+  const { pid } = await lineage.saw(`turn ${turn}`)
+  const begun = now()
+  lineage.kill(lineage.pid, 'SIGUSR2')
+  return { ...await handedOver(lineage, pid, begun, control), next: { lineage, turn: turn + 1 } }
+}
+
+/** An identical process that gets nothing: that is what a handover is compared with. */
+async function startForNothing (start) {
   const other = start()
   const { at: from } = await other.saw('listening')
   await sleep(controlTime)
   await other.end()
   await sleep(rest)
+  return from
+}
 
-  const begun = now()
-  lineage.kill(pid, 'SIGUSR2')
+async function handedOver (lineage, pid, begun, from) {
   const { successor, at: over } = await lineage.saw('taken over', pid)
   const { at: ready } = await lineage.saw('ready', successor)
   const { at: gone, code } = await lineage.saw('exit', pid)

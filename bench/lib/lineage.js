@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { endWithParent } from './children.js'
 import { environment } from './server-process.js'
 
-const serverFile = fileURLToPath(new URL('./handover-server.js', import.meta.url))
+const fileOf = name => fileURLToPath(new URL(name, import.meta.url))
 const stderrLimit = 8192
 // Longer than the plugin gives a successor, and than a busy machine takes to move its connections, in ms.
 const patience = 60_000
@@ -22,9 +22,10 @@ const patience = 60_000
  * @param {number} [options.port=0]
  * @param {number} options.work milliseconds a request takes
  * @param {Record<string, string>} [options.mark] added to the environment
+ * @param {string} [options.script] the server's file in this folder
  */
-export function startLineage ({ variant, node, execArgv = [], port = 0, work, mark = {} }) {
-  const child = spawn(node, [...execArgv, serverFile, variant, String(port), String(work)], {
+export function startLineage ({ variant, node, execArgv = [], port = 0, work, mark = {}, script = 'handover-server.js' }) {
+  const child = spawn(node, [...execArgv, fileOf(`./${script}`), variant, String(port), String(work)], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...environment(), ...mark }
   })

@@ -3,9 +3,15 @@ import { openListener } from './listener.js'
 
 /** Starts one server on a port of its own and resolves when it listens. */
 export async function startServer (variant, options) {
-  const listener = await openListener()
-  const instance = startInstance({ variant, fd: listener.fd, ...options })
-  await listener.close()
+  const { ports: [port], ...server } = await startServers([variant], options)
+  return { port, ...server }
+}
+
+/** Starts one process with an app of each of these variants, each on a port of its own, and resolves when all listen. */
+export async function startServers (variants, options) {
+  const listeners = await Promise.all(variants.map(openListener))
+  const instance = startInstance({ variant: variants.join(), fds: listeners.map(({ fd }) => fd), ...options })
+  await Promise.all(listeners.map(listener => listener.close()))
   try {
     await instance.load()
     await instance.listen()
@@ -13,5 +19,5 @@ export async function startServer (variant, options) {
     await instance.kill()
     throw error
   }
-  return { port: listener.port, cpu: instance.cpu, heap: instance.heap, kill: instance.kill }
+  return { ports: listeners.map(({ port }) => port), cpu: instance.cpu, heap: instance.heap, kill: instance.kill }
 }

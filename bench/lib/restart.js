@@ -35,7 +35,7 @@ export async function restartUnderLoad ({
 }) {
   const listener = await openListener()
   const timeWaitBefore = await countTimeWait(listener.port)
-  const instances = Array.from({ length: restarts + 1 }, () => startInstance({ variant, work, fd: listener.fd }))
+  const instances = Array.from({ length: restarts + 1 }, () => startInstance({ variant, work, fds: [listener.fd] }))
   await listener.close()
 
   const exits = []

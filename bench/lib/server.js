@@ -1,9 +1,9 @@
-// A server process: it inherits the listening socket as descriptor 3 and takes its orders over IPC.
+// A server process: it inherits the listening socket of each of its apps, as descriptor 3 and up, and takes its orders over IPC.
 import { buildApp } from './app.js'
 import { answerOrders } from './orders.js'
 
-const [variant, work, protocol] = process.argv.slice(2)
-const app = buildApp({ work: Number(work), protocol })
+const [variants, work, protocol] = process.argv.slice(2)
+const apps = variants.split(',').map(variant => ({ variant, app: buildApp({ work: Number(work), protocol }) }))
 
 answerOrders({ load, listen, cpu: () => process.cpuUsage(), heap })
 // Until it listens, only this keeps the process alive: the channel must not be what holds a drained server.
@@ -11,14 +11,16 @@ const awake = setInterval(() => {}, 60_000)
 process.channel.unref()
 
 async function load () {
-  const { install } = await import(`../variants/${variant}.js`)
-  await install(app)
-  await app.ready()
+  for (const { variant, app } of apps) {
+    const { install } = await import(`../variants/${variant}.js`)
+    await install(app)
+    await app.ready()
+  }
 }
 
 async function listen () {
   // Without a host Fastify would listen on a second server for the other address of localhost.
-  await app.listen({ fd: 3, host: '127.0.0.1' })
+  for (const [i, { app }] of apps.entries()) await app.listen({ fd: 3 + i, host: '127.0.0.1' })
   clearInterval(awake)
 }
 

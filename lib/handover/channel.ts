@@ -1,16 +1,26 @@
-import type { ChildProcess, SendHandle } from 'node:child_process'
+import type { SendHandle } from 'node:child_process'
 import { envelope, open } from './protocol.ts'
 
-/** One end of the channel between two processes: Node's own, a pair of sockets without a name that nobody else can open. */
+/** Of Node's own channel, a pair of sockets without a name that nobody else can open; or of one that is like it. */
+export interface End {
+  readonly connected?: boolean
+  readonly channel?: { unref (): void } | null | undefined
+  on (event: 'message', hear: (message: unknown, handle: unknown) => void): unknown
+  once (event: 'disconnect', hear: () => void): unknown
+  send? (message: object, handle: SendHandle, options: object, done: () => void): unknown
+  disconnect? (): void
+}
+
+/** One end of the channel between two processes. */
 export class Channel<In extends object, Out extends object> {
-  readonly #end: ChildProcess | NodeJS.Process
+  readonly #end: End
   #onMessage: (message: In, handle: unknown) => void = () => {}
   readonly #hear = (message: unknown, handle: unknown): void => {
     const content = open<In>(message)
     if (content !== null) this.#onMessage(content, handle)
   }
 
-  constructor (end: ChildProcess | NodeJS.Process) {
+  constructor (end: End) {
     this.#end = end
   }
 

@@ -1,9 +1,13 @@
+import cluster from 'node:cluster'
 import type { Clock } from '../clock.ts'
+import { errors } from '../errors.ts'
 import { otherAppsPatience, type Inherited } from '../listen/inherited.ts'
 import { endProcess } from '../signals.ts'
-import { handOver, type Member } from './handover.ts'
+import { handOver, type HandoverEnv, type Member } from './handover.ts'
+import { Line, onReplacement } from './line.ts'
+import { OtherWorker } from './other-worker.ts'
 import { predecessorOf, type Predecessor } from './predecessor.ts'
-import type { StartedAs } from './successor.ts'
+import { Child, type StartedAs } from './successor.ts'
 
 /** What a successor needs to know of one of its apps. */
 export interface Newcomer {
@@ -26,6 +30,9 @@ interface Club {
   members: Set<Member>
   newcomers: Set<Newcomer>
   running: Promise<number> | null
+  /** Hands over; whoever calls it meanwhile gets the same promise. */
+  run (): Promise<number>
+  /** What signals and callers do: the same, or it is not for them to do. */
   begin (): Promise<number>
   cancelTelling (): void
   ignoreSignals (): void
@@ -43,8 +50,8 @@ export interface HandoverProcess {
 }
 
 /** @throws FST_DRAIN_HANDOVER */
-export function handoverProcess (host: Host, clock: Clock, startedAs: StartedAs): HandoverProcess {
-  host[meetingPoint] ??= newClub(predecessorOf(host), clock, startedAs)
+export function handoverProcess (host: Host, clock: Clock, startedAs: StartedAs, isWorker = cluster.isWorker): HandoverProcess {
+  host[meetingPoint] ??= isWorker ? clubOfWorker(host, clock) : clubOfProcess(host, clock, startedAs)
   const club = host[meetingPoint]
   return {
     predecessor: club.predecessor,
@@ -78,20 +85,35 @@ function listenToSignals (club: Club): void {
   club.ignoreSignals = () => { for (const signal of wanted) process.off(signal, begin) }
 }
 
-function newClub (predecessor: Predecessor | null, clock: Clock, startedAs: StartedAs): Club {
+function clubOfProcess (host: Host, clock: Clock, startedAs: StartedAs): Club {
+  const club = newClub(predecessorOf(host, false), clock, passed => new Child(startedAs, passed, clock))
+  return Object.assign(club, { begin: () => club.run() })
+}
+
+// It cannot start a worker; who starts one knows what for.
+function clubOfWorker (host: Host, clock: Clock): Club {
+  const club = newClub(predecessorOf(host, true), clock, (passed, readyTimeout) => new OtherWorker(new Line(host), passed, readyTimeout))
+  onReplacement(host, () => club.run())
+  return club
+}
+
+function newClub (predecessor: Predecessor | null, clock: Clock, start: HandoverEnv['start']): Club {
   predecessor?.greet()
   return {
     predecessor,
     members: new Set(),
     newcomers: new Set(),
     running: null,
-    begin () {
+    run () {
       if (this.running === null) {
-        this.running = run(this, clock, startedAs)
+        this.running = run(this, clock, start)
         // Whoever has a successor leaves, and needs no second one.
         this.running.catch(() => { this.running = null })
       }
       return this.running
+    },
+    async begin () {
+      throw new errors.Handover('this is a worker of node:cluster, and its primary begins', 'call replaceWorker() of fastify-drain/cluster there')
     },
     cancelTelling () {},
     ignoreSignals () {}
@@ -114,12 +136,12 @@ async function isReady (newcomer: Newcomer): Promise<boolean> {
   }
 }
 
-async function run ({ predecessor, members }: Club, clock: Clock, startedAs: StartedAs): Promise<number> {
+async function run ({ predecessor, members }: Club, clock: Clock, start: HandoverEnv['start']): Promise<number> {
   try {
     // What comes from there is not for us alone.
     await predecessor?.done
     const serving = [...members].filter(({ closing }) => !closing.aborted)
-    return await handOver(serving, { clock, startedAs, endProcess: () => { endProcess('handover') } })
+    return await handOver(serving, { clock, start, endProcess: () => { endProcess('handover') } })
   } catch (error) {
     for (const { log } of [...members].slice(0, 1)) log.error({ err: error }, 'handover: it has failed')
     throw error

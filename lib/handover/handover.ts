@@ -5,7 +5,7 @@ import type { Log } from '../progress.ts'
 import type { PassedListener } from '../listen/inherited.ts'
 import { Mover, whenOverdue } from './mover.ts'
 import { commonVersion, isSound, type Reply } from './protocol.ts'
-import { Successor, type StartedAs } from './successor.ts'
+import type { Successor } from './successor.ts'
 
 /** One app, as the handover of its process sees it. */
 export interface Member {
@@ -30,7 +30,8 @@ export interface Member {
 
 export interface HandoverEnv {
   clock: Clock
-  startedAs: StartedAs
+  /** Starts a successor with these listeners, which may take `readyTimeout` ms to get ready. */
+  start (passed: PassedListener[], readyTimeout: number): Successor
   /** Drains what is left, and ends the process. */
   endProcess (): void
 }
@@ -52,7 +53,7 @@ const goesOn = 'this process goes on serving; see the output of its successor, m
  * nothing has been closed.
  * @throws FST_DRAIN_HANDOVER
  */
-export async function handOver (members: Member[], { clock, startedAs, endProcess }: HandoverEnv): Promise<number> {
+export async function handOver (members: Member[], { clock, start, endProcess }: HandoverEnv): Promise<number> {
   const passed = new Map(members.flatMap(member => [...member.passed()]))
   const [first] = members
   if (first === undefined) throw new errors.Handover('this process is closing', 'begin in one that serves')
@@ -61,11 +62,12 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
 
   const began = clock.now()
   const failure = new Failure()
-  const successor = start(() => new Successor(startedAs, [...passed.values()], clock))
+  const readyTimeout = Math.min(...members.map(({ readyTimeout }) => readyTimeout))
+  const successor = started(() => start([...passed.values()], readyTimeout))
   const mover = new Mover({ channel: successor.channel, clock, onStuck: () => failure.happen('it takes no more connections') })
   const descriptors = readiness()
   const closing = (): void => failure.happen('this process was told to close meanwhile', 'its successor closes as well')
-  const cancelDeadline = whenOverdue(clock, Math.min(...members.map(({ readyTimeout }) => readyTimeout)), () => {
+  const cancelDeadline = whenOverdue(clock, readyTimeout, () => {
     failure.happen(`it was not ready after ${Math.round(clock.now() - began)} ms`, 'let it listen sooner, or set "readyTimeout" to more')
   })
   let undo: Array<() => void> = []
@@ -127,7 +129,7 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
   }
 
   function listenersOf (descriptors: number[]): Map<Server, number> {
-    const numbered = [...passed.keys()].map((server, i) => [server, Successor.descriptor(i)] as const)
+    const numbered = [...passed.keys()].map((server, i) => [server, successor.listener(i)] as const)
     return new Map(numbered.filter(([, descriptor]) => descriptors.includes(descriptor)))
   }
 
@@ -139,9 +141,9 @@ export async function handOver (members: Member[], { clock, startedAs, endProces
 }
 
 // What the kernel refuses at once, an environment that is too large for example, is an exception.
-function start (spawn: () => Successor): Successor {
+function started (start: () => Successor): Successor {
   try {
-    return spawn()
+    return start()
   } catch (cause) {
     throw new errors.Handover(`the successor cannot be started: ${(cause as Error).message}`, goesOn)
   }

@@ -76,6 +76,8 @@ export class AppMember implements Member {
     // The successor does not listen on an address that it did not ask for.
     if (this.#mover === null || this.#listenerOf(server) === undefined) return listeners.leave(server, stop)
     await this.#mover.settled()
-    listeners.leaveTo(server, stop)
+    await listeners.leaveTo(server, stop)
+    // In a worker of node:cluster others may have come meanwhile.
+    await this.#mover?.settled()
   }
 }

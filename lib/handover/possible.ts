@@ -1,11 +1,9 @@
-import cluster from 'node:cluster'
 import { isMainThread } from 'node:worker_threads'
 import { nameOf } from '../os/proc.ts'
 
 export interface Surroundings {
   platform: string
   pid: number
-  isWorker: boolean
   isMainThread: boolean
   /** The name of process 1, if that has started this one. */
   init: string | null
@@ -14,7 +12,6 @@ export interface Surroundings {
 export const surroundings: Surroundings = {
   platform: process.platform,
   pid: process.pid,
-  isWorker: cluster.isWorker,
   isMainThread,
   get init () { return process.ppid === 1 ? nameOf(1) : null }
 }
@@ -23,10 +20,9 @@ export const surroundings: Surroundings = {
 const endsWithItsChild = /^(tini|docker-init|dumb-init|catatonit|sh|ash|bash|dash|busybox|npm|pnpm|yarn)\b/
 
 /** Why this process cannot hand over to a successor, and what to do instead; `null`: it can. */
-export function whyImpossible ({ platform, pid, isWorker, isMainThread, init }: Surroundings): string | null {
+export function whyImpossible ({ platform, pid, isMainThread, init }: Surroundings): string | null {
   if (platform === 'win32') return 'Windows cannot pass sockets to another process in this way; restart behind a load balancer'
   if (!isMainThread) return 'this is a worker thread; register it in the main thread'
-  if (isWorker) return 'this is a worker of node:cluster; have the primary replace its workers, as examples/cluster.ts does'
   if (pid === 1) return `this is process 1, and its container ends when it leaves; ${instead}`
   if (init !== null && endsWithItsChild.test(init)) return `process 1 is ${init}, which ends, and its container with it, when this process leaves; ${instead}`
   return null

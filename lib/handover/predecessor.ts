@@ -4,7 +4,8 @@ import { errors } from '../errors.ts'
 import type { Inherited } from '../listen/inherited.ts'
 import { isSocket } from '../os/descriptor.ts'
 import type { Handle } from '../os/handle.ts'
-import { Channel } from './channel.ts'
+import { Channel, type End } from './channel.ts'
+import { Line } from './line.ts'
 import { commonVersion, isSound, readInvitation, speaks, variable, type Invitation, type Order, type Reply } from './protocol.ts'
 
 /** What this process was told by the one whose successor it is; `null`: it is no successor. */
@@ -29,16 +30,18 @@ export interface Predecessor {
 /**
  * @throws FST_DRAIN_HANDOVER when the two sides do not understand each other
  */
-export function predecessorOf (host: NodeJS.Process): Predecessor | null {
+export function predecessorOf (host: NodeJS.Process, isWorker = false): Predecessor | null {
   const { [variable]: text } = host.env
   // Children of this process are no successors.
   delete host.env[variable]
   if (text === undefined) return null
   const invitation = parse(text)
-  // Inherited from somebody who was a successor: descriptors do not come with it. Where they do, the predecessor has died already.
   const { predecessor, listeners } = invitation
-  if (host.send === undefined || (predecessor !== host.ppid && !listeners.every(({ fd }) => isSocket(fd)))) return null
-  return new Received(invitation, host)
+  if (host.send === undefined) return null
+  if (isWorker && listeners.every(({ at }) => at !== undefined)) return new Received(invitation, host, new Line(host))
+  // Inherited from somebody who was a successor: descriptors do not come with it. Where they do, the predecessor has died already.
+  if (predecessor !== host.ppid && !listeners.every(({ fd }) => isSocket(fd))) return null
+  return new Received(invitation, host, host)
 }
 
 function parse (text: string): Invitation {
@@ -61,8 +64,8 @@ class Received implements Predecessor {
   #inherited: readonly Inherited[] = []
   #finish!: () => void
 
-  constructor ({ predecessor, listeners, speaks }: Invitation, host: NodeJS.Process) {
-    const channel = new Channel<Order, Reply>(host)
+  constructor ({ predecessor, listeners, speaks }: Invitation, host: NodeJS.Process, end: End) {
+    const channel = new Channel<Order, Reply>(end)
     this.#host = host
     this.pid = predecessor
     this.listeners = listeners
@@ -142,5 +145,5 @@ class Received implements Predecessor {
 // An address that this version does not ask for: whoever connects there would wait for ever.
 function close (inherited: Inherited): void {
   inherited.taken = true
-  closeSync(inherited.fd)
+  if (inherited.ofPrimary !== true) closeSync(inherited.fd)
 }

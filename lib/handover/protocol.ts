@@ -54,8 +54,13 @@ export function readInvitation (text: string): Invitation {
 }
 
 function isListener (value: unknown): value is PassedListener {
-  const { fd, name, anyPort } = (value ?? {}) as Partial<PassedListener>
-  return isCount(fd) && typeof name === 'string' && typeof anyPort === 'boolean'
+  const { fd, name, anyPort, at } = (value ?? {}) as Partial<PassedListener>
+  return isCount(fd) && typeof name === 'string' && typeof anyPort === 'boolean' && (at === undefined || isAddress(at))
+}
+
+function isAddress (value: unknown): boolean {
+  const { address, port, path } = (value ?? {}) as Content
+  return typeof path === 'string' || (typeof address === 'string' && isCount(port))
 }
 
 function isListOf<T> (value: unknown, isOne: (one: unknown) => one is T): value is T[] {

@@ -18,7 +18,21 @@ export interface StartedAs {
 const firstPassed = 4
 
 /** The process that takes over, as its predecessor sees it. */
-export class Successor {
+export interface Successor {
+  readonly channel: Channel<Reply, Order>
+  /** `undefined`: not known yet. */
+  readonly pid: number | undefined
+  readonly hasEnded: boolean
+  /** What it calls the listener `i` of those that it was told of. */
+  listener (i: number): number
+  /** `onEnd`: it has ended, or could not be started; in words. */
+  watch (onEnd: (how: string) => void): void
+  /** Tells it to end, and kills it if that has not happened after `patience` ms. Unless it may have connections it does not outlive this process. */
+  end (patience: number, hasConnections: boolean): void
+}
+
+/** A child of this process. */
+export class Child implements Successor {
   readonly channel: Channel<Reply, Order>
   readonly #child: ChildProcess
   readonly #clock: Clock
@@ -38,8 +52,7 @@ export class Successor {
     this.#child.unref()
   }
 
-  /** The descriptor of the listener `i` in the successor. */
-  static descriptor (i: number): number {
+  listener (i: number): number {
     return firstPassed + i
   }
 
@@ -51,7 +64,6 @@ export class Successor {
     return this.#ended !== null
   }
 
-  /** `onEnd`: it has ended, or could not be started; in words. */
   watch (onEnd: (how: string) => void): void {
     const ended = (how: string): void => {
       if (this.#ended !== null) return
@@ -62,7 +74,6 @@ export class Successor {
     this.#child.once('exit', (code, signal) => ended(signal === null ? `it has ended with code ${code}` : `it was ended by ${signal}`))
   }
 
-  /** Tells it to end, and kills it if that has not happened after `patience` ms. Unless it may have connections it does not outlive this process. */
   end (patience: number, hasConnections: boolean): void {
     if (this.#ended !== null) return
     const kill = (): void => { this.#child.kill('SIGKILL') }

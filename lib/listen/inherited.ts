@@ -18,19 +18,23 @@ export interface Inherited {
   told?: boolean
   /** The process that this one succeeds has passed it. */
   isPassed?: boolean
+  /** It is the primary's: there is no descriptor, only the connections that came to the other worker. */
+  ofPrimary?: boolean
   /** It serves whoever asks for port 0. */
   anyPort?: boolean
   /** Gives the app that listens on it a connection that somebody else has accepted. */
   receive?: (handle: Handle, luggage: Luggage) => void
 }
 
-/** A listening socket that a successor gets as an open descriptor. */
+/** A listening socket that a successor gets as an open descriptor; `fd`: which one. */
 export interface PassedListener {
   fd: number
   /** The one under which the service manager had passed it; '' without. */
   name: string
   /** The app has asked for port 0. */
   anyPort: boolean
+  /** Between two workers of node:cluster, which get no descriptors: where it listens. `fd` is a mere number then. */
+  at?: ListenerAddress
 }
 
 /** What app.listen() asks for. */
@@ -59,8 +63,13 @@ type Host = typeof process & { [meetingPoint]?: Inherited[] }
  * @throws FST_DRAIN_INHERITED
  */
 export function inheritedListeners (host: Host, native: Native | null, passed: readonly PassedListener[] | null = null): Inherited[] {
-  host[meetingPoint] ??= passed === null ? read(host, native) : passed.map(one => listener({ ...one, isPassed: true }, 'was passed in a handover, and', native))
+  host[meetingPoint] ??= passed === null ? read(host, native) : passed.map(one => received(one, native))
   return host[meetingPoint]
+}
+
+function received ({ at, ...one }: PassedListener, native: Native | null): Inherited {
+  if (at !== undefined) return { ...one, at, isPassed: true, ofPrimary: true, taken: false }
+  return listener({ ...one, isPassed: true }, 'was passed in a handover, and', native)
 }
 
 /** Why LISTEN_FDS does not count; `null`: it does, or is not there. */

@@ -8,7 +8,7 @@ import type { Luggage } from '../connection.ts'
 import { errors } from '../errors.ts'
 import { keepAlive } from '../keep-alive.ts'
 import type { Settings } from '../options.ts'
-import { tcpAddressOf } from '../os/address.ts'
+import { addressOf, tcpAddressOf } from '../os/address.ts'
 import { descriptorOf, isUnixSocket, nameUnixListener } from '../os/descriptor.ts'
 import { abandon, type Handle } from '../os/handle.ts'
 import { errnoOf, type Native } from '../os/native.ts'
@@ -83,14 +83,15 @@ export class Listeners {
     const { settings: { listenFdName: name }, inherited, log } = this.#env
     const found = adopt(inherited, options, isMain ? name : false, isMain)
     if (found !== null) {
+      const { fd, name, isPassed = false, ofPrimary = false } = found
+      found.receive = (handle, luggage) => this.#env.receive(server, handle, luggage)
+      this.#names.set(server, { name, anyPort: found.anyPort === true })
+      if (ofPrimary) return null
       this.#inherits = true
       override(options, { fd: found.fd })
-      const { fd, name, isPassed = false } = found
       if ('path' in found.at) nameUnixListener(server, found.at.path)
       // With a name it is the service manager's, and its file, too; a name in the abstract namespace has none.
       if ('path' in found.at && isPassed && name === '' && !found.at.path.startsWith('\0')) this.#files.set(server, found.at.path)
-      found.receive = (handle, luggage) => this.#env.receive(server, handle, luggage)
-      this.#names.set(server, { name, anyPort: found.anyPort === true })
       if (isPassed && this.#env.settings.reusePort && 'port' in found.at) this.#shared.add(server)
       log.info({ fd, name }, `listen: on the inherited descriptor ${fd}${name === '' ? '' : ` (${name})`}, ${addressInWords(found.at)}`)
       return null
@@ -141,14 +142,19 @@ export class Listeners {
   passed (servers: Iterable<Server>): Map<Server, PassedListener> {
     const passed = new Map<Server, PassedListener>()
     for (const server of servers) {
+      const known = { name: '', anyPort: false, ...this.#names.get(server) }
       const fd = descriptorOf(server)
-      if (fd !== null) passed.set(server, { fd, name: '', anyPort: false, ...this.#names.get(server) })
+      // The other worker asks their primary for the same address.
+      if (cluster.isWorker && server.listening) passed.set(server, { fd: 0, ...known, at: addressOf(server) })
+      else if (fd !== null) passed.set(server, { fd, ...known })
     }
     return passed
   }
 
   /** Stops listening on what a successor listens on as well. */
-  leaveTo (server: Server, stop: () => void): void {
+  async leaveTo (server: Server, stop: () => void): Promise<void> {
+    // What it has in common with that one is the primary.
+    if (cluster.isWorker) return this.leave(server, stop)
     if (isUnixSocket(server)) abandon(server)
     stop()
   }

@@ -11,6 +11,13 @@ export function addressText (bytes: Uint8Array): string {
   return canonical(Buffer.from(bytes).toString('hex').replace(/....(?!$)/g, '$&:'))
 }
 
+/** Where a server listens. */
+export function addressOf (server: Server): { address: string, port: number } | { path: string } {
+  const at = server.address()
+  if (at === null || typeof at === 'string') return { path: at ?? '' }
+  return { address: canonical(at.address), port: at.port }
+}
+
 /** Where a server listens; `null`: not on TCP. */
 export function tcpAddressOf (server: Server): AddressInfo | null {
   const address = server.address()

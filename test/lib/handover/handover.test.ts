@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { handOver, type Member } from '../../../lib/handover/handover.ts'
 import type { Movable, Mover } from '../../../lib/handover/mover.ts'
 import type { PassedListener } from '../../../lib/listen/inherited.ts'
+import { Child } from '../../../lib/handover/successor.ts'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
 import { handleOf } from '../../../lib/os/handle.ts'
 import { eventually } from '../../helpers/app.ts'
@@ -65,7 +66,7 @@ async function setUp (t: Teardown, script: string, { servers = [], readyTimeouts
   }))
   const running = handOver(members, {
     clock,
-    startedAs: { execPath, args: ['-e', (saysHello ? prelude : '') + script], cwd: process.cwd(), env: {} },
+    start: passed => new Child({ execPath, args: ['-e', (saysHello ? prelude : '') + script], cwd: process.cwd(), env: {} }, passed, clock),
     endProcess: () => { happened.push('end') }
   })
   running.catch(() => {})
@@ -104,7 +105,7 @@ t.test('a process that listens on nothing has nothing to hand over', async t => 
     [[], 'fastify-drain: no handover: this process is closing; begin in one that serves'],
     [[{ passed: () => new Map() } as Member], 'fastify-drain: no handover: this process listens on nothing; begin when app.listen() has resolved']
   ] as const) {
-    await t.rejects(handOver([...members], { clock: new FakeClock(), startedAs: { execPath: '/does/not/exist', args: [], cwd: '/', env: {} }, endProcess () {} }), {
+    await t.rejects(handOver([...members], { clock: new FakeClock(), start: () => t.fail('started') as never, endProcess () {} }), {
       code: 'FST_DRAIN_HANDOVER',
       message
     })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { surroundings, whyImpossible, type Surroundings } from '../../../lib/handover/possible.ts'
 
-const good: Surroundings = { platform: 'linux', pid: 4711, isWorker: false, isMainThread: true, init: null }
+const good: Surroundings = { platform: 'linux', pid: 4711, isMainThread: true, init: null }
 
 t.test('a process of its own can hand over, on Linux and macOS, and as a child of a process 1 that outlives it', async t => {
   t.equal(whyImpossible(good), null)
@@ -12,7 +12,6 @@ t.test('a process of its own can hand over, on Linux and macOS, and as a child o
 const impossible: Record<string, [Partial<Surroundings>, RegExp]> = {
   Windows: [{ platform: 'win32' }, /^Windows cannot.*; .*load balancer/],
   'a worker thread': [{ isMainThread: false }, /worker thread; .*main thread/],
-  'a worker of node:cluster': [{ isWorker: true }, /node:cluster; .*examples\/cluster\.ts/],
   'process 1': [{ pid: 1 }, /process 1, .*container ends.*; .*SIGTERM.*service manager/]
 }
 for (const init of ['tini', 'docker-init', 'dumb-init', 'catatonit', 'sh', 'bash', 'dash', 'npm', 'npm run start']) {
@@ -25,7 +24,7 @@ for (const [name, [change, wanted]] of Object.entries(impossible)) {
 }
 
 t.test('the surroundings are those of this process', async t => {
-  const { platform, pid, isWorker, isMainThread } = surroundings
-  t.same({ platform, pid, isWorker, isMainThread }, { platform: process.platform, pid: process.pid, isWorker: false, isMainThread: true })
+  const { platform, pid, isMainThread } = surroundings
+  t.same({ platform, pid, isMainThread }, { platform: process.platform, pid: process.pid, isMainThread: true })
   t.equal(typeof surroundings.init === 'string', process.ppid === 1)
 })

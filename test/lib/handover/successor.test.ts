@@ -4,7 +4,7 @@ import { mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startedAs, Successor, type StartedAs } from '../../../lib/handover/successor.ts'
+import { Child, startedAs, type StartedAs } from '../../../lib/handover/successor.ts'
 import { descriptorOf } from '../../../lib/os/descriptor.ts'
 import { deferred } from '../../helpers/app.ts'
 import { FakeClock } from '../../helpers/fake-clock.ts'
@@ -23,7 +23,7 @@ async function listening (t: Teardown): Promise<Server> {
 function start (t: Teardown, script: string, { passed = [] as Server[], env = {}, ...how }: Partial<StartedAs> & { passed?: Server[] } = {}) {
   const clock = new FakeClock()
   const listeners = passed.map(server => ({ fd: descriptorOf(server) as number, name: '', anyPort: true }))
-  const successor = new Successor({ execPath: process.execPath, args: ['-e', script], cwd: process.cwd(), env, ...how }, listeners, clock)
+  const successor = new Child({ execPath: process.execPath, args: ['-e', script], cwd: process.cwd(), env, ...how }, listeners, clock)
   const [heard, ended] = [deferred<any>(), deferred<string>()]
   successor.channel.listen(heard.resolve, () => {})
   successor.watch(ended.resolve)
@@ -57,7 +57,7 @@ t.test('a successor is started like this process, and finds its invitation', asy
 t.test('listeners are its descriptors 4, 5 and so on', async t => {
   const [first, second] = [await listening(t), await listening(t)]
   const portOf = (server: Server): number => (server.address() as { port: number }).port
-  const { heard } = start(t, `
+  const { heard, successor } = start(t, `
     const { once } = require('node:events')
     const { createServer } = require('node:net')
     const { listeners } = JSON.parse(process.env.FASTIFY_DRAIN_HANDOVER)
@@ -66,7 +66,7 @@ t.test('listeners are its descriptors 4, 5 and so on', async t => {
   `, { passed: [first, second] })
   const { listeners, ports } = await heard
   t.strictSame(listeners, [{ fd: 4, name: '', anyPort: true }, { fd: 5, name: '', anyPort: true }])
-  t.same([Successor.descriptor(0), Successor.descriptor(1)], [4, 5])
+  t.same([successor.listener(0), successor.listener(1)], [4, 5])
   t.same(ports, [portOf(first), portOf(second)])
 })
 
