@@ -42,3 +42,12 @@ for (const type of ['module', 'commonjs'] as const) {
     })()`), 'serving')
   })
 }
+
+for (const type of ['module', 'commonjs'] as const) {
+  t.test(`the part for the primary of a cluster is there (${type})`, async t => {
+    const load = type === 'module' ? 'await import' : 'require'
+    t.same(await evaluate(type, `(async () => {
+      console.log(JSON.stringify(Object.entries(${load}('fastify-drain/cluster')).map(([name, value]) => [name, typeof value]).filter(([name]) => name !== '__esModule')))
+    })()`), [['replaceWorker', 'function']])
+  })
+}

@@ -93,7 +93,10 @@ function clubOfProcess (host: Host, clock: Clock, startedAs: StartedAs): Club {
 // It cannot start a worker; who starts one knows what for.
 function clubOfWorker (host: Host, clock: Clock): Club {
   const club = newClub(predecessorOf(host, true), clock, (passed, readyTimeout) => new OtherWorker(new Line(host), passed, readyTimeout))
-  onReplacement(host, () => club.run())
+  onReplacement(host, async () => {
+    if (club.members.size === 0) throw new errors.Handover('no app of this worker takes part', 'register the plugin with { handover: true }, unless it is closing')
+    return club.run()
+  })
   return club
 }
 

@@ -79,7 +79,7 @@ export async function handOver (members: Member[], { clock, start, endProcess }:
     member.closing.addEventListener('abort', closing)
   }
   try {
-    if (successor.pid !== undefined) log.info({ successor: successor.pid }, `handover: process ${successor.pid} is starting`)
+    if (successor.name !== null) log.info({ successor: successor.pid }, `handover: ${successor.name} is starting`)
     const listeners = listenersOf(await failure.or(descriptors))
     cancelDeadline()
     undo = members.map(member => member.depart(mover, server => listeners.get(server)))

@@ -7,6 +7,7 @@ import type { Successor } from './successor.ts'
 /** The worker of node:cluster that takes over from this one. Their primary starts it, and passes on what they say. */
 export class OtherWorker implements Successor {
   readonly channel: Channel<Reply, Order>
+  readonly name = 'another worker'
   readonly #line: Line
   #pid: number | undefined
   #hasEnded = false

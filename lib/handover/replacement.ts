@@ -34,6 +34,7 @@ export class Replacement {
   hasFailed = false
   #readyTimeout = 0
   #isListening = false
+  #hasLeft = false
   /** The old worker has ended. */
   #isAlone = false
   #succeed!: (worker: Worker) => void
@@ -60,7 +61,7 @@ export class Replacement {
     this.#old.on('message', this.#hearOld)
     this.#old.once('disconnect', this.#oldEnded)
     this.#expect(patience, () => {
-      this.#leaveOld()
+      this.#leave()
       this.#fail(new errors.Handover(`worker ${pid} does not answer`, 'register the plugin in it with { handover: true }, and try again when it listens'))
     })
     tell(this.#old, { type: 'begin' })
@@ -76,8 +77,8 @@ export class Replacement {
       case 'bye': return tell(this.#new, { type: 'lost' })
       case 'succeeded': return this.#succeed(this.#new as Worker)
       case 'failed':
-        this.#leaveOld()
-        return this.#fail(new Error(order.message))
+        this.#leave()
+        return this.#fail(Object.assign(new errors.Handover('', ''), { message: order.message }))
     }
   }
 
@@ -112,13 +113,15 @@ export class Replacement {
   }
 
   #newEnded (how: string): void {
-    tell(this.#old, { type: 'ended', how })
-    if (this.#isAlone) this.#fail(new errors.Handover(how, 'see the output of the new worker, mend the cause and fork another one'))
+    if (!this.#hasLeft) tell(this.#old, { type: 'ended', how })
+    if (!this.#isAlone) return
+    this.#cancelPatience()
+    this.#fail(new errors.Handover(how, 'see the output of the new worker, mend the cause and fork another one'))
   }
 
   // At the end of its drain, or killed. The new one listens where the primary does, so it serves all the same.
   readonly #oldEnded = (): void => {
-    this.#leaveOld()
+    this.#leave()
     this.#end()
     this.#isAlone = true
     const successor = this.#new
@@ -133,10 +136,13 @@ export class Replacement {
     this.#succeed(successor)
   }
 
-  #leaveOld (): void {
+  /** Passes nothing on any more: it may be for another replacement. */
+  #leave (): void {
+    this.#hasLeft = true
     this.#cancelPatience()
     this.#old.off('message', this.#hearOld)
     this.#old.off('disconnect', this.#oldEnded)
+    this.#new?.off('message', this.#hearNew)
   }
 
   #expect (ms: number, otherwise: () => void): void {

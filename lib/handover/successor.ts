@@ -22,6 +22,8 @@ export interface Successor {
   readonly channel: Channel<Reply, Order>
   /** `undefined`: not known yet. */
   readonly pid: number | undefined
+  /** In words; `null`: it could not be started. */
+  readonly name: string | null
   readonly hasEnded: boolean
   /** What it calls the listener `i` of those that it was told of. */
   listener (i: number): number
@@ -58,6 +60,10 @@ export class Child implements Successor {
 
   get pid (): number | undefined {
     return this.#child.pid
+  }
+
+  get name (): string | null {
+    return this.pid === undefined ? null : `process ${this.pid}`
   }
 
   get hasEnded (): boolean {

@@ -11,11 +11,10 @@ export function addressText (bytes: Uint8Array): string {
   return canonical(Buffer.from(bytes).toString('hex').replace(/....(?!$)/g, '$&:'))
 }
 
-/** Where a server listens. */
+/** Where a server listens, which it must. */
 export function addressOf (server: Server): { address: string, port: number } | { path: string } {
-  const at = server.address()
-  if (at === null || typeof at === 'string') return { path: at ?? '' }
-  return { address: canonical(at.address), port: at.port }
+  const at = server.address() as AddressInfo | string
+  return typeof at === 'string' ? { path: at } : { address: canonical(at.address), port: at.port }
 }
 
 /** Where a server listens; `null`: not on TCP. */

@@ -28,8 +28,8 @@ export interface Load {
   readonly reconnects: number
   /** When a connection was refused. */
   readonly refused: readonly number[]
-  /** Sends no more requests; resolves when every answer has come or every connection has ended. */
-  stop (): Promise<void>
+  /** Sends no more requests; resolves when every answer has come or every connection has ended, which is done after `patience` ms. */
+  stop (patience?: number): Promise<void>
 }
 
 /** Clients that keep their connections alive, GET and POST, and one that connects all the time. */
@@ -47,10 +47,13 @@ export function load ({ port, clients, seed = 1, think = 40, work = 5 }: LoadOpt
     broken,
     get reconnects () { return reconnects },
     refused,
-    async stop () {
+    async stop (patience) {
       stopping.abort()
+      const end = (): void => { for (const socket of open) socket.destroy() }
+      const timer = patience === undefined ? undefined : setTimeout(end, patience)
       await Promise.all(all)
-      for (const socket of open) socket.destroy()
+      clearTimeout(timer)
+      end()
     }
   }
 

@@ -131,3 +131,14 @@ t.test('a successor leaves it to its predecessor to say that it is ready, and st
   t.same(sent, ['STOPPING=1', extend('x')])
   manager.stopped()
 })
+
+t.test('a worker can say that the service is ready, not that it stops', async t => {
+  const sent: string[] = []
+  const clock = new FakeClock()
+  const silent = (): void => {}
+  const manager = new ServiceManager({ clock, log: { debug: silent, info: silent, warn: silent, error: silent }, host: {} as Host, isWorker: true, send: message => { sent.push(message) } })
+  manager.ready()
+  manager.stopping(() => 'one')
+  clock.advance(5000)
+  t.same(sent, ['READY=1'])
+})

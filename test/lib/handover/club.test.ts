@@ -19,7 +19,7 @@ function hostOf (isSuccessor: boolean) {
     env: isSuccessor ? { [variable]: text } : {},
     ppid: 100,
     connected: true,
-    send: (message: any) => { said.push(message[envelope]) },
+    send: (message: any) => { said.push(message[envelope] ?? message) },
     disconnect () {
       host.connected = false
       process.nextTick(() => host.emit('disconnect'))
@@ -212,4 +212,31 @@ t.test('each signal that an app has begins it', async t => {
   t.same(counts(), before.map(count => count + 1))
   for (const leave of leaves) leave()
   t.same(counts(), before)
+})
+
+t.test('in a worker of a cluster the primary begins, and nobody else', async t => {
+  const { host, said } = hostOf(false)
+  const ours = handoverProcess(host, new FakeClock(), { execPath: '/does/not/exist', args: [], cwd: '/', env: {} }, true)
+  const order = (message: object): void => { host.emit('message', { 'fastify-drain.cluster': message }) }
+  const toPrimary = (message: object): object => ({ 'fastify-drain.cluster': message })
+  order({ type: 'begin' })
+  await soon()
+  t.match(said.splice(0), [toPrimary({ type: 'failed', message: /no app of this worker takes part/ })])
+
+  const { member: one, happened } = member({ signal: 'SIGUSR2', servers: [await listening(t)] })
+  const leave = ours.join(one)
+  await t.rejects(ours.handOver(), { code: 'FST_DRAIN_HANDOVER', message: /its primary begins; call replaceWorker\(\)/ })
+  process.kill(process.pid, 'SIGUSR2')
+  await new Promise(resolve => setTimeout(resolve, 50))
+  t.same([happened, said], [[], []])
+
+  order({ type: 'begin' })
+  await soon()
+  t.match(said.splice(0), [toPrimary({ type: 'start', listeners: [{ fd: 0 }], readyTimeout: 30_000 })])
+  t.same(happened, ['begun'])
+  order({ type: 'ended', how: 'it has ended with code 1' })
+  await eventually(() => said.length === 2, 'all is said')
+  t.same(happened, ['begun', 'failed'])
+  t.match(said, [toPrimary({ type: 'bye' }), toPrimary({ type: 'failed', message: /it has ended with code 1/ })])
+  leave()
 })

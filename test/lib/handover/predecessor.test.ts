@@ -236,3 +236,25 @@ for (const [how, end] of [
     t.equal(host.said.length, said)
   })
 }
+
+t.test('a worker of a cluster believes an invitation without descriptors, and closes nothing but its own end', async t => {
+  const at = { address: '127.0.0.1', port: 80 }
+  const text = JSON.stringify({ ...invitation, listeners: [{ fd: 0, name: '', anyPort: false, at }, { fd: 1, name: '', anyPort: false, at: { path: '/run/app' } }] })
+  t.equal(predecessorOf(asProcess(new Host(text, 1))), null, 'nobody else does')
+  const host = new Host(text, 1)
+  const predecessor = predecessorOf(asProcess(host), true)!
+  t.notOk(predecessor.isAlive, 'it has the listener from the primary, whoever else is there')
+  const taken = { ...listener(0), ofPrimary: true }
+  const unused = { ...listener(1, { taken: false }), ofPrimary: true }
+  predecessor.ready([taken, unused])
+  t.same(host.said, [{ type: 'ready', listeners: [0] }])
+  t.ok(unused.taken)
+  t.ok(isOpen(1), 'the number is none of a descriptor')
+  predecessor.refuse()
+  t.ok(host.connected)
+  await predecessor.done
+})
+
+t.test('in a worker, too, an invitation with descriptors is for a child', async t => {
+  t.equal(predecessorOf(asProcess(new Host(JSON.stringify(invitation), 1)), true), null)
+})

@@ -2,7 +2,7 @@ import t from 'tap'
 import { commonVersion, envelope, open, readInvitation, speaks } from '../../../lib/handover/protocol.ts'
 
 t.test('an invitation is read as it was written', async t => {
-  const invitation = { speaks: [1, 2], predecessor: 4711, listeners: [{ fd: 4, name: 'web', anyPort: true }, { fd: 5, name: '', anyPort: false }] }
+  const invitation = { speaks: [1, 2], predecessor: 4711, listeners: [{ fd: 4, name: 'web', anyPort: true }, { fd: 5, name: '', anyPort: false, at: { path: '/run/app' } }, { fd: 6, name: '', anyPort: false, at: { address: '::', port: 80 } }] }
   t.strictSame(readInvitation(JSON.stringify(invitation)), invitation)
 })
 
@@ -26,7 +26,7 @@ for (const [what, text] of [
   ['a negative pid', JSON.stringify({ ...good, predecessor: -1 })],
   ['half a pid', JSON.stringify({ ...good, predecessor: 1.5 })],
   ['listeners that are none', JSON.stringify({ ...good, listeners: { 0: listener, length: 1 } })],
-  ...[null, 4, {}, { ...listener, fd: '4' }, { ...listener, fd: -1 }, { ...listener, name: null }, { ...listener, anyPort: 1 }]
+  ...[null, 4, {}, { ...listener, fd: '4' }, { ...listener, fd: -1 }, { ...listener, name: null }, { ...listener, anyPort: 1 }, ...[null, {}, { path: 1 }, { address: '::' }, { port: 80 }].map(at => ({ ...listener, at }))]
     .map(one => [`the listener ${JSON.stringify(one)}`, JSON.stringify({ ...good, listeners: [listener, one] })])
 ] as Array<[string, string]>) {
   t.test(`no invitation: ${what}`, async t => {

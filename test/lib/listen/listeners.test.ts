@@ -355,6 +355,32 @@ t.test('in a worker of a cluster it is the primary that binds, unless Node share
   t.match(options, nodeSharesPorts ? { reusePort: true, fd: undefined } : { reusePort: undefined, fd: undefined })
 })
 
+t.test('a worker of a cluster tells another one where it listens, and that one finds what it asks its primary for', { skip }, async t => {
+  const worker = cluster as { isWorker: boolean }
+  t.teardown(() => { worker.isWorker = false })
+  const path = join(folder(t), 'socket')
+  const old = setUp(t)
+  const servers = [await old.listen(here), await old.listen({ path })]
+  worker.isWorker = true
+  const passed = [...old.listeners.passed([...servers, createServer()]).values()]
+  const port = portOf(servers[0] as Server)
+  t.same(passed, [{ fd: 0, name: '', anyPort: true, at: { address: '127.0.0.1', port } }, { fd: 0, name: '', anyPort: false, at: { path } }])
+
+  const inherited: Inherited[] = passed.map((one, fd) => ({ ...one, fd, at: one.at as Inherited['at'], isPassed: true, ofPrimary: true, taken: false }))
+  const successor = setUp(t, {}, { inherited })
+  for (const [i, options] of [{ host: '127.0.0.1', port: 0 }, { path }].entries()) {
+    const server = createServer()
+    const asked: ListenOptions = { ...options }
+    successor.listeners.prepare(server, asked, true)
+    t.same(asked, options, 'the primary is asked, whatever was passed')
+    inherited[i]?.receive?.('a handle' as never, 'luggage' as never)
+    t.same(successor.received.splice(0), [[server, 'a handle', 'luggage']])
+  }
+  t.same(successor.lines, [])
+  await Promise.all(servers.map(server => old.listeners.leaveTo(server, () => stopListening(server))))
+  t.notOk(servers.some(({ listening }) => listening))
+})
+
 t.test('where a port cannot be shared, or left without a loss, the server listens and leaves all the same', { skip }, async t => {
   for (const calls of [null, nativeWith({ has: option => option !== 'SO_ATTACH_REUSEPORT_CBPF' })]) {
     const { listeners, lines, listen } = setUp(t, { reusePort: true }, { calls })
@@ -553,7 +579,7 @@ t.test('what a successor listens on as well is left at once, and the file of a U
   for (const at of [here, { path }]) {
     const server = await listen(at)
     const closed = once(server, 'close')
-    listeners.leaveTo(server, () => stopListening(server))
+    await listeners.leaveTo(server, () => stopListening(server))
     t.notOk(server.listening)
     await closed
   }
