@@ -107,7 +107,10 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     clock: systemClock,
     log,
     sockets,
-    leave: (server, stop) => (member ?? listeners).leave(server, stop),
+    leave: async (server, stop) => {
+      await letGo
+      await (member ?? listeners).leave(server, stop)
+    },
     listenSettled: () => listen.settled(),
     closeApp: () => app.close()
   })
@@ -120,6 +123,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   const serviceManager = serviceManagerOf(process.env, native, log)
   const member: AppMember | null = settings.handover === false ? null : new AppMember({ settings: settings.handover, log, drain, listeners, serviceManager: cluster.isWorker ? null : serviceManager })
   const leaveHandover = member === null ? () => {} : handover.join(member)
+  let letGo: Promise<void> | undefined
   let leaveSignals = () => {}
   let stopsOnSignals = false
 
@@ -149,7 +153,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   drain.signal.addEventListener('abort', () => {
     listeners.closing()
     // What this process has not got yet is better off where it is.
-    predecessor?.refuse()
+    letGo = predecessor?.leave(systemClock)
     serviceManager?.stopping(() => `draining, ${inWords(drain.connections.counts())}`)
   })
   // PID 1 has no default action for a signal: one that came while plugins load would be lost.

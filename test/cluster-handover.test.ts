@@ -6,7 +6,7 @@ import { answers, rawClient, request } from './helpers/raw-client.ts'
 const handover: WorkerPlan = { options: { handover: true } }
 const after = (readyTimeout: number): WorkerPlan => ({ options: { handover: { readyTimeout } } })
 
-t.setTimeout(110_000)
+t.setTimeout(300_000)
 
 type Client = Awaited<ReturnType<typeof rawClient>>
 

@@ -72,6 +72,7 @@ export async function handOver (members: Member[], { clock, start, endProcess }:
   })
   let undo: Array<() => void> = []
   let saidHello = false
+  let isEnding = false
 
   successor.watch(how => failure.happen(how))
   for (const member of members) {
@@ -89,7 +90,7 @@ export async function handOver (members: Member[], { clock, start, endProcess }:
     cancelDeadline()
     keepRest()
     const hasConnections = mover.hasGiven || saidHello
-    successor.end(hasConnections ? drainPatience : endPatience, hasConnections)
+    successor.end({ patience: hasConnections ? drainPatience : endPatience, hasConnections, isEnding })
     for (const member of members) member.failed()
     throw error
   } finally {
@@ -119,6 +120,10 @@ export async function handOver (members: Member[], { clock, start, endProcess }:
         }
         if (reply.type === 'ready') resolve(reply.listeners)
         if (reply.type === 'hello') saidHello = true
+        if (reply.type === 'leaving') {
+          isEnding = true
+          failure.happen('it is closing')
+        }
         mover.hear(reply)
       }, () => {
         // What is given away now would be lost.

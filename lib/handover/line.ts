@@ -11,8 +11,8 @@ import type { PassedListener } from '../listen/inherited.ts'
 export type ToPrimary =
   /** A worker that takes over from this one shall be started. It will be told of these listeners. */
   { type: 'start', listeners: PassedListener[], readyTimeout: number } |
-  /** That one shall end, and be killed if that has not happened after `patience` ms. */
-  { type: 'end', patience: number } |
+  /** That one shall end, if it does not already, and be killed if that has not happened after `patience` ms. */
+  { type: 'end', patience: number, isEnding: boolean } |
   /** It has taken over. */
   { type: 'succeeded' } |
   /** It has not. */

@@ -2,7 +2,7 @@ import type { PassedListener } from '../listen/inherited.ts'
 import { Channel } from './channel.ts'
 import type { Line } from './line.ts'
 import type { Order, Reply } from './protocol.ts'
-import type { Successor } from './successor.ts'
+import type { Ending, Successor } from './successor.ts'
 
 /** The worker of node:cluster that takes over from this one. Their primary starts it, and passes on what they say. */
 export class OtherWorker implements Successor {
@@ -38,7 +38,7 @@ export class OtherWorker implements Successor {
     })
   }
 
-  end (patience: number): void {
-    if (!this.#hasEnded) this.#line.tell({ type: 'end', patience })
+  end ({ patience, isEnding }: Ending): void {
+    if (!this.#hasEnded) this.#line.tell({ type: 'end', patience, isEnding })
   }
 }

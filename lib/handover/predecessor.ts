@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import type { Clock } from '../clock.ts'
 import type { Luggage } from '../connection.ts'
 import { errors } from '../errors.ts'
 import type { Inherited } from '../listen/inherited.ts'
@@ -7,6 +8,9 @@ import type { Handle } from '../os/handle.ts'
 import { Channel, type End } from './channel.ts'
 import { Line } from './line.ts'
 import { commonVersion, isSound, readInvitation, speaks, variable, type Invitation, type Order, type Reply } from './protocol.ts'
+
+// How long a predecessor may take to let go, in ms.
+const patience = 2000
 
 /** What this process was told by the one whose successor it is; `null`: it is no successor. */
 export interface Predecessor {
@@ -21,8 +25,10 @@ export interface Predecessor {
   ready (inherited: readonly Inherited[]): void
   /** Resolves when it has nothing more to give. */
   readonly done: Promise<void>
-  /** This process will not become ready, or does not want to go on. */
+  /** This process will not become ready. */
   refuse (): void
+  /** This process is closing. Resolves when nothing comes any more. */
+  leave (clock: Clock): Promise<void>
   /** It has not ended: what both of us listen on is also its own. */
   readonly isAlive: boolean
 }
@@ -62,6 +68,7 @@ class Received implements Predecessor {
   /** Connections that are still served by the predecessor. */
   readonly #held = new Map<number, { handle: Handle, listener: number }>()
   #inherited: readonly Inherited[] = []
+  #isReady = false
   #finish!: () => void
 
   constructor ({ predecessor, listeners, speaks }: Invitation, host: NodeJS.Process, end: End) {
@@ -86,6 +93,7 @@ class Received implements Predecessor {
 
   ready (inherited: readonly Inherited[]): void {
     this.#inherited = inherited
+    this.#isReady = true
     const passed = inherited.filter(({ isPassed }) => isPassed)
     const listeners = passed.filter(({ taken }) => taken).map(({ fd }) => fd)
     for (const one of passed.filter(({ taken }) => !taken)) close(one)
@@ -94,6 +102,15 @@ class Received implements Predecessor {
 
   refuse (): void {
     this.#end()
+  }
+
+  async leave (clock: Clock): Promise<void> {
+    if (!this.#isReady) return this.#end()
+    // What has been given to us is on its way, and nobody else serves it.
+    this.#channel.send({ type: 'leaving' })
+    const cancel = clock.after(patience, () => this.#end())
+    await this.done
+    cancel()
   }
 
   get isAlive (): boolean {

@@ -29,7 +29,9 @@ export type Reply =
   /** The descriptor of an offered connection has come. */
   { type: 'have', id: number } |
   /** It serves these connections. */
-  { type: 'took', ids: number[] }
+  { type: 'took', ids: number[] } |
+  /** It is closing: it serves what has been given to it, and nothing more. */
+  { type: 'leaving' }
 
 /** From the predecessor. It closes the channel when there is nothing more to come. */
 export type Order =
@@ -81,6 +83,7 @@ const shapes = new Map<unknown, (content: Content) => boolean>([
   ['ready', ({ listeners }) => isListOf(listeners, isCount)],
   ['have', ({ id }) => isCount(id)],
   ['took', ({ ids }) => isListOf(ids, isCount)],
+  ['leaving', () => true],
   ['offer', ({ id, listener }) => isCount(id) && isCount(listener)],
   ['yours', ({ connections }) => isListOf(connections, isConnection)],
   ['forget', ({ ids }) => isListOf(ids, isCount)]

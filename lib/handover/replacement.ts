@@ -16,6 +16,9 @@ interface Handle { close (): void }
 // How long the old worker may take for its first word, in ms.
 const patience = 5000
 
+// Until nothing comes from a worker any more that has ended, in ms.
+const exitPatience = 200
+
 /**
  * One worker takes over from another, as their primary sees it: it starts the one, and passes on what the two say to each
  * other, descriptors included. The old worker decides what becomes of it, as any process does that hands over.
@@ -59,7 +62,7 @@ export class Replacement {
     const { pid } = this.#old.process
     if (!this.#old.isConnected()) return this.#fail(new errors.Handover(`worker ${pid} has ended`, 'fork another one'))
     this.#old.on('message', this.#hearOld)
-    this.#old.once('disconnect', this.#oldEnded)
+    whenGone(this.#old, this.#oldEnded)
     this.#expect(patience, () => {
       this.#leave()
       this.#fail(new errors.Handover(`worker ${pid} does not answer`, 'register the plugin in it with { handover: true }, and try again when it listens'))
@@ -73,7 +76,7 @@ export class Replacement {
     this.#cancelPatience()
     switch (order.type) {
       case 'start': return this.#start(order)
-      case 'end': return end(this.#new, order.patience)
+      case 'end': return end(this.#new, order.patience, order.isEnding)
       case 'bye': return tell(this.#new, { type: 'lost' })
       case 'succeeded': return this.#succeed(this.#new as Worker)
       case 'failed':
@@ -93,7 +96,7 @@ export class Replacement {
       if (this.#isAlone) this.#serveAlone(worker)
     })
     worker.once('exit', (code, signal) => this.#newEnded(signal === null ? `it has ended with code ${code}` : `it was ended by ${signal}`))
-    worker.once('disconnect', () => { for (const handle of this.#passing) handle.close() })
+    whenGone(worker, () => { for (const handle of this.#passing) handle.close() })
     tell(this.#old, { type: 'started', pid: worker.process.pid as number })
   }
 
@@ -121,6 +124,7 @@ export class Replacement {
 
   // At the end of its drain, or killed. The new one listens where the primary does, so it serves all the same.
   readonly #oldEnded = (): void => {
+    if (this.#hasLeft) return
     this.#leave()
     this.#end()
     this.#isAlone = true
@@ -141,7 +145,6 @@ export class Replacement {
     this.#hasLeft = true
     this.#cancelPatience()
     this.#old.off('message', this.#hearOld)
-    this.#old.off('disconnect', this.#oldEnded)
     this.#new?.off('message', this.#hearNew)
   }
 
@@ -151,14 +154,28 @@ export class Replacement {
   }
 }
 
+// Node says nothing of the end of a channel when a descriptor was on its way there. What was said before is read by then.
+function whenGone (worker: Worker, fn: () => void): void {
+  let timer: NodeJS.Timeout | undefined
+  const exited = (): void => { timer = setTimeout(gone, exitPatience) }
+  const gone = (): void => {
+    worker.off('exit', exited)
+    worker.off('disconnect', gone)
+    clearTimeout(timer)
+    fn()
+  }
+  worker.once('exit', exited)
+  worker.once('disconnect', gone)
+}
+
 function tell (worker: Worker | null, message: ToWorker): void {
   // Whether it gets there shows in what it does.
   if (worker?.isConnected() === true) worker.process.send(wrap(message), undefined, {}, () => {})
 }
 
-function end (worker: Worker | null, patience: number): void {
+function end (worker: Worker | null, patience: number, isEnding = false): void {
   if (worker === null || worker.isDead()) return
-  worker.process.kill('SIGTERM')
+  if (!isEnding) worker.process.kill('SIGTERM')
   const timer = setTimeout(() => worker.process.kill('SIGKILL'), patience)
   worker.once('exit', () => clearTimeout(timer))
 }

@@ -17,6 +17,15 @@ export interface StartedAs {
 // The first descriptor behind those of the standard streams and of Node's own channel.
 const firstPassed = 4
 
+export interface Ending {
+  /** When it is killed, in ms from now. */
+  patience: number
+  /** It may have connections: otherwise it does not outlive this process. */
+  hasConnections: boolean
+  /** It does so already. A second signal would cut what it still serves. */
+  isEnding: boolean
+}
+
 /** The process that takes over, as its predecessor sees it. */
 export interface Successor {
   readonly channel: Channel<Reply, Order>
@@ -29,8 +38,8 @@ export interface Successor {
   listener (i: number): number
   /** `onEnd`: it has ended, or could not be started; in words. */
   watch (onEnd: (how: string) => void): void
-  /** Tells it to end, and kills it if that has not happened after `patience` ms. Unless it may have connections it does not outlive this process. */
-  end (patience: number, hasConnections: boolean): void
+  /** Sees that it ends. */
+  end (how: Ending): void
 }
 
 /** A child of this process. */
@@ -80,10 +89,10 @@ export class Child implements Successor {
     this.#child.once('exit', (code, signal) => ended(signal === null ? `it has ended with code ${code}` : `it was ended by ${signal}`))
   }
 
-  end (patience: number, hasConnections: boolean): void {
+  end ({ patience, hasConnections, isEnding }: Ending): void {
     if (this.#ended !== null) return
     const kill = (): void => { this.#child.kill('SIGKILL') }
-    this.#child.kill('SIGTERM')
+    if (!isEnding) this.#child.kill('SIGTERM')
     const cancel = this.#clock.after(patience, kill)
     if (!hasConnections) process.once('exit', kill)
     this.#child.once('exit', () => {

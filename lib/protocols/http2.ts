@@ -15,7 +15,7 @@ const atOnce = 32
 export class Sessions {
   #recent: Http2ServerRequest[] = []
   #enough = atOnce
-  #newest: Session | null = null
+  #newest: Http2ServerRequest | null = null
   /** How many streams one client has opened one behind the other, each while the one before was open. */
   #run = 0
 
@@ -29,8 +29,9 @@ export class Sessions {
     const session = sessionOf(request)
     if (session === undefined) return
     session.used = true
-    this.#run = this.#newest === session ? this.#run + 1 : 1
-    this.#newest = session
+    const follows = this.#newest !== null && sessionOf(this.#newest) === session
+    this.#newest = request
+    this.#run = follows ? this.#run + 1 : 1
     if (this.#recent.push(request) >= this.#enough) this.#collect()
     else if (this.#run > Math.max(1, session.peak)) this.#lookForRecord(session)
   }

@@ -24,6 +24,7 @@ export async function startCluster (t: Test, { policy = 'rr', ...plan }: WorkerP
   const ledger = join(t.testdir({ ledger: '' }), 'ledger')
   const child = fork(fileURLToPath(new URL('../fixtures/cluster-apps.js', import.meta.url)), {
     execArgv: [],
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: {
       ...process.env,
       // tap's loaders, which cost more than all the rest.
@@ -35,6 +36,8 @@ export async function startCluster (t: Test, { policy = 'rr', ...plan }: WorkerP
   })
   const pid = child.pid as number
   const exited = once(child, 'exit')
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', text => { stderr += text })
   const messages: any[] = []
   const running = new Set<number>()
   const planned = ({ options = {}, listen = { host, port: 0 }, ...more }: WorkerPlan): string =>
@@ -50,7 +53,7 @@ export async function startCluster (t: Test, { policy = 'rr', ...plan }: WorkerP
     await exited
   })
   const message = async (fits: object): Promise<any> => {
-    const over = exited.then(() => { throw new Error(`the primary ended before ${JSON.stringify(fits)}: ${JSON.stringify(messages)}`) })
+    const over = exited.then(() => { throw new Error(`the primary ended before ${JSON.stringify(fits)}: ${JSON.stringify(messages)}\n${stderr}`) })
     over.catch(() => {})
     while (true) {
       const found = messages.findIndex(message => Object.entries(fits).every(([name, value]) => message[name] === value))

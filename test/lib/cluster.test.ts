@@ -123,7 +123,7 @@ t.test('the old worker says why there is none, and can be asked again', async t 
   await old.heard(toPrimary({ type: 'started', pid: successor.pid }))
   old.say(toPrimary({ type: 'bye' }))
   await successor.heard(toPrimary({ type: 'lost' }))
-  old.say(toPrimary({ type: 'end', patience: 60_000 }))
+  old.say(toPrimary({ type: 'end', patience: 60_000, isEnding: false }))
   old.say(toPrimary({ type: 'failed', message: 'it was too late' }))
   await t.rejects(replaced, { code: 'FST_DRAIN_HANDOVER', message: 'it was too late' })
   await eventually(() => successor.worker.isDead(), 'the new one has ended')
@@ -142,12 +142,22 @@ t.test('a new worker that does not end when it is told to is killed', async t =>
   const successor = await forked
   successor.do({ stay: true })
   await successor.said(({ stays }) => stays)
-  old.say(toPrimary({ type: 'end', patience: 100 }))
+  old.say(toPrimary({ type: 'end', patience: 100, isEnding: false }))
   await old.heard(toPrimary({ type: 'ended', how: 'it was ended by SIGKILL' }))
-  old.say(toPrimary({ type: 'end', patience: 100 }))
+  old.say(toPrimary({ type: 'end', patience: 100, isEnding: false }))
   old.say(toPrimary({ type: 'bye' }))
   old.say({ still: 'there' })
   await old.said(({ still }) => still === 'there')
+})
+
+t.test('a new worker that ends by itself gets no signal', async t => {
+  const { old, forked } = await begun(t)
+  old.say(start)
+  const successor = await forked
+  old.say(toPrimary({ type: 'end', patience: 60_000, isEnding: true }))
+  await sleep(200)
+  successor.do({ exit: 6 })
+  await old.heard(toPrimary({ type: 'ended', how: 'it has ended with code 6' }))
 })
 
 t.test('the old worker ends before it has said anything', async t => {
@@ -172,6 +182,30 @@ t.test('the old worker ends, and the new one listens before or after that', asyn
     if (!isFirst) order({ listen: true })
     t.equal((await replaced).process.pid, pid)
   }
+})
+
+t.test('the old worker is killed while a descriptor is on its way to it', async t => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { old, replaced, forked } = await begun(t)
+  old.say(toPrimary({ type: 'start', listeners, readyTimeout: 60_000 }))
+  const successor = await forked
+  const listening = once(successor.worker, 'listening')
+  successor.do({ listen: true })
+  await listening
+  old.worker.process.kill('SIGSTOP')
+  const accepted = once(server, 'connection')
+  successor.say(ours({ type: 'have', id: 1 }), (server.address() as AddressInfo).port)
+  const [socket] = await accepted
+  socket.on('error', () => {})
+  await sleep(100)
+  let isDisconnected = false
+  old.worker.once('disconnect', () => { isDisconnected = true })
+  old.worker.process.kill('SIGKILL')
+  t.equal((await replaced).process.pid, successor.pid)
+  t.comment(isDisconnected ? 'this Node says so' : 'Node does not say so')
+  await successor.heard(toPrimary({ type: 'lost' }))
 })
 
 t.test('the old worker ends, and the new one does as well, or never listens', async t => {

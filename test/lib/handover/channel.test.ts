@@ -102,3 +102,14 @@ t.test('what was read before the channel is closed is dropped', async t => {
   clearInterval(waiting)
   t.same(heard, [1])
 })
+
+t.test('a channel that had ended before anybody listened is told to be lost, a turn later', async t => {
+  const { other, channel, lost } = await echo(t)
+  other.child.kill('SIGKILL')
+  await Promise.all([lost, other.exited])
+  t.notOk(channel.isOpen)
+  let isLost = false
+  const late = new Promise<void>(resolve => new Channel(other.child).listen(() => {}, () => { isLost = true; resolve() }))
+  t.notOk(isLost)
+  await late
+})

@@ -161,6 +161,15 @@ for (const [what, script, message] of [
   })
 }
 
+t.test('a successor that is closing gets no second signal, which would cut what it serves', async t => {
+  const { happened, logged, running } = await setUp(t, 'process.removeAllListeners("disconnect"); process.on("SIGTERM", () => process.exit(9)); say({ type: "leaving" }); setTimeout(() => process.exit(0), 300)')
+  await t.rejects(running, { code: 'FST_DRAIN_HANDOVER', message: `fastify-drain: no handover: it is closing; ${goesOn}` })
+  t.same(happened, ['begun', 'failed'])
+  await new Promise(resolve => setTimeout(resolve, 100))
+  t.ok(isAlive(successorOf(logged)))
+  await gone(logged)
+})
+
 t.test('a successor that cannot be started is an error like any other', async t => {
   const { clock, happened, running } = await setUp(t, '', { execPath: '/does/not/exist' })
   await t.rejects(running, { code: 'FST_DRAIN_HANDOVER', message: /no handover: it cannot be started: .*ENOENT/ })

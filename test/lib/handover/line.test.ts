@@ -95,12 +95,12 @@ t.test('another worker is started by the primary, which tells of it', async t =>
   t.same([other.pid, other.name, other.hasEnded, other.listener(1)], [undefined, 'another worker', false, 1])
   host.hear({ type: 'started', pid: 7 })
   t.equal(other.pid, 7)
-  other.end(5000)
+  other.end({ patience: 5000, hasConnections: true, isEnding: true })
   host.hear({ type: 'ended', how: 'it was ended by SIGTERM' })
   t.same([ends, other.hasEnded], [['it was ended by SIGTERM'], true])
-  other.end(5000)
+  other.end({ patience: 5000, hasConnections: true, isEnding: false })
   t.same(host.sent, [
     { type: 'start', listeners: [{ fd: 0, name: 'web', anyPort: false, at }, { fd: 1, name: '', anyPort: true, at }], readyTimeout: 30_000 },
-    { type: 'end', patience: 5000 }
+    { type: 'end', patience: 5000, isEnding: true }
   ])
 })

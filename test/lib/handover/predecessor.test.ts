@@ -6,6 +6,7 @@ import type { Luggage } from '../../../lib/connection.ts'
 import { envelope, variable, type Order, type Reply } from '../../../lib/handover/protocol.ts'
 import type { Inherited } from '../../../lib/listen/inherited.ts'
 import type { Handle } from '../../../lib/os/handle.ts'
+import { FakeClock } from '../../helpers/fake-clock.ts'
 
 const invitation = { speaks: [1], predecessor: 100, listeners: [{ fd: 4, name: '', anyPort: false }, { fd: 5, name: 'admin', anyPort: false }] }
 
@@ -97,6 +98,13 @@ t.test('an invitation without a channel is ignored', async t => {
   const host = new Host()
   t.equal(predecessorOf(asProcess({ env: host.env, ppid: 100 })), null)
   t.same(host.env, { PATH: '/bin' })
+})
+
+t.test('a predecessor is alive as long as it is the parent', async t => {
+  const { host, predecessor } = setUp()
+  t.ok(predecessor.isAlive)
+  Object.assign(host, { ppid: 1 })
+  t.notOk(predecessor.isAlive)
 })
 
 t.test('an invitation that cannot be read is refused, once', async t => {
@@ -257,4 +265,45 @@ t.test('a worker of a cluster believes an invitation without descriptors, and cl
 
 t.test('in a worker, too, an invitation with descriptors is for a child', async t => {
   t.equal(predecessorOf(asProcess(new Host(JSON.stringify(invitation), 1)), true), null)
+})
+
+t.test('whoever closes before it is ready has nothing to wait for', async t => {
+  const { host, predecessor } = setUp()
+  await predecessor.leave(new FakeClock())
+  t.same(host.said, [])
+  t.notOk(host.connected)
+})
+
+t.test('whoever closes serves what it was given, until the predecessor has let go', async t => {
+  const { host, predecessor } = setUp()
+  const web = listener(4)
+  predecessor.ready([web])
+  const [given, kept] = [handle(), handle()]
+  host.hear({ type: 'offer', id: 1, listener: 4 }, given)
+  host.hear({ type: 'offer', id: 2, listener: 4 }, kept)
+  const clock = new FakeClock()
+  let isOver = false
+  const left = predecessor.leave(clock).then(() => { isOver = true })
+  t.same(host.said.at(-1), { type: 'leaving' })
+  t.ok(host.connected)
+  host.hear({ type: 'yours', connections: [{ id: 1, ...luggage }] })
+  t.same(web.received, [[given, luggage]])
+  t.notOk(isOver)
+  host.disconnect()
+  await left
+  t.same([given.closed, kept.closed], [0, 1])
+  t.equal(clock.timers, 0)
+})
+
+t.test('a predecessor that does not let go is not waited for', async t => {
+  const { host, predecessor } = setUp()
+  predecessor.ready([listener(4)])
+  const held = handle()
+  host.hear({ type: 'offer', id: 1, listener: 4 }, held)
+  const clock = new FakeClock()
+  const left = predecessor.leave(clock)
+  clock.advance(2000)
+  await left
+  t.equal(held.closed, 1)
+  t.notOk(host.connected)
 })

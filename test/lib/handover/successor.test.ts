@@ -31,7 +31,7 @@ function start (t: Teardown, script: string, { passed = [] as Server[], env = {}
   const waiting = setTimeout(() => {}, 60_000)
   ended.promise.then(() => clearTimeout(waiting))
   t.teardown(async () => {
-    successor.end(0, true)
+    successor.end({ patience: 0, hasConnections: true, isEnding: false })
     clock.advance(0)
     await ended.promise
   })
@@ -80,17 +80,17 @@ t.test('a successor that cannot be started has no pid, and nothing to be ended',
   const { successor, ended, clock } = start(t, '', { execPath: '/does/not/exist' })
   await ended
   t.equal(successor.pid, undefined)
-  successor.end(1000, true)
+  successor.end({ patience: 1000, hasConnections: true, isEnding: false })
   t.equal(clock.timers, 0)
 })
 
 t.test('a successor is told to end', async t => {
   const { successor, heard, ended, clock } = start(t, say('{}') + goOn)
   await heard
-  successor.end(1000, true)
+  successor.end({ patience: 1000, hasConnections: true, isEnding: false })
   t.equal(await ended, 'it was ended by SIGTERM')
   t.equal(clock.timers, 0, 'nobody would kill another process with its pid')
-  successor.end(1000, true)
+  successor.end({ patience: 1000, hasConnections: true, isEnding: false })
   t.equal(clock.timers, 0)
 })
 
@@ -98,7 +98,7 @@ t.test('a successor without connections does not outlive this process', async t 
   const { successor, heard, ended } = start(t, say('{}') + goOn)
   await heard
   const before = process.listenerCount('exit')
-  successor.end(1000, false)
+  successor.end({ patience: 1000, hasConnections: false, isEnding: false })
   t.equal(process.listenerCount('exit'), before + 1)
   await ended
   t.equal(process.listenerCount('exit'), before)
@@ -107,7 +107,7 @@ t.test('a successor without connections does not outlive this process', async t 
 t.test('a successor that does not listen to that is killed a while later', async t => {
   const { successor, heard, ended, clock } = start(t, `process.on('SIGTERM', () => {}); ${say('{}')}${goOn}`)
   await heard
-  successor.end(1000, true)
+  successor.end({ patience: 1000, hasConnections: true, isEnding: false })
   clock.advance(999)
   t.equal(clock.timers, 1)
   clock.advance(1)
@@ -160,4 +160,19 @@ t.test('the path that led to the working directory leads to that of the successo
   for (const [path, expected] of [[current, current], [other, process.cwd()], [broken, process.cwd()], [undefined, process.cwd()]]) {
     t.equal(startedAs(asProcess({ env: { PWD: path } })).cwd, expected, `PWD is ${path}`)
   }
+})
+
+t.test('one that ends by itself gets no signal, and is killed when that takes too long', async t => {
+  const { clock, successor, heard, ended } = start(t, `process.on('SIGTERM', () => {}); ${say('{}')}${goOn}`)
+  await heard
+  successor.end({ patience: 1000, hasConnections: true, isEnding: true })
+  clock.advance(1000)
+  t.equal(await ended, 'it was ended by SIGKILL')
+})
+
+t.test('one that ends by itself is not hurried', async t => {
+  const { successor, heard, ended } = start(t, `${say('{}')}; setTimeout(() => process.exit(5), 300)`)
+  await heard
+  successor.end({ patience: 1000, hasConnections: true, isEnding: true })
+  t.equal(await ended, 'it has ended with code 5')
 })
