@@ -11,7 +11,9 @@ const strikes = [
   ['old', 'SIGKILL', 'listening', [0, 8]],
   ['old', 'SIGTERM', 'listening', [4]],
   ['new', 'SIGKILL', 'listening', [0, 4, 12]],
-  ['new', 'SIGTERM', 'listening', [4]]
+  ['new', 'SIGTERM', 'listening', [4]],
+  // As a service manager does that ends all processes of a service.
+  ['both', 'SIGTERM', 'listening', [4]]
 ] as const
 
 t.setTimeout(300_000)
@@ -23,8 +25,8 @@ for (const [victim, signal, from, waits] of strikes) {
   for (const wait of waits) test(victim, signal, from, wait, ++seed)
 }
 
-function test (victim: 'old' | 'new', signal: NodeJS.Signals, from: 'forked' | 'listening', wait: number, seed: number): void {
-  t.test(`row 31: http: ${signal} to the ${victim} worker ${wait} ms after the new one was ${from}`, { skip, buffered: true }, async t => {
+function test (victim: 'old' | 'new' | 'both', signal: NodeJS.Signals, from: 'forked' | 'listening', wait: number, seed: number): void {
+  t.test(`row 31: http: ${signal} to ${victim === 'both' ? 'both workers' : `the ${victim} worker`} ${wait} ms after the new one was ${from}`, { skip, buffered: true }, async t => {
     const cluster = await startCluster(t, { options: { handover: true } })
     const [old] = [await cluster.fork(), await cluster.fork()]
     const clients = load({ port: old.to.port, clients: 30, seed, think: 30, work: 20 })
@@ -35,11 +37,11 @@ function test (victim: 'old' | 'new', signal: NodeJS.Signals, from: 'forked' | '
     const { pid: successor } = await cluster.message({ type: 'forked' })
     if (from === 'listening') await cluster.message({ type: 'listening', pid: successor })
     await sleep(wait)
-    const struck = victim === 'old' ? old.pid : successor
-    kill(struck, signal)
+    const struck = { old: [old.pid], new: [successor], both: [old.pid, successor] }[victim]
+    for (const pid of struck) kill(pid, signal)
     const { message } = await replaced
     t.comment(message ?? 'replaced')
-    await cluster.exit(struck)
+    for (const pid of struck) t.equal((await cluster.exit(pid)).code, signal === 'SIGKILL' ? null : 0)
     await sleep(300)
     // A connection that was on its way to a worker which is killed stays with the primary, for ever: so it is with Node alone.
     await clients.stop(5000)
@@ -48,7 +50,7 @@ function test (victim: 'old' | 'new', signal: NodeJS.Signals, from: 'forked' | '
     t.equal(cluster.executed().length, executed.size, 'nothing was executed twice')
     t.ok(clients.answered > 100)
     t.same(clients.refused, [], 'somebody listens at any moment')
-    const died = signal === 'SIGKILL' ? struck : null
+    const [died] = signal === 'SIGKILL' ? struck : [null]
     t.same(clients.broken.filter(({ id }) => executed.has(id) && executed.get(id) !== died), [], 'what was executed was answered, unless its process was killed')
     if (died === null) t.same(clients.broken, [], 'nothing was lost')
   })

@@ -88,9 +88,12 @@ export async function handOver (members: Member[], { clock, start, endProcess }:
     if (!successor.channel.isOpen) await failure.or(new Promise(() => {}))
   } catch (error) {
     cancelDeadline()
+    // Not by a signal, of which it may have had one like this process: a second one would cut what it serves.
+    const isAsked = saidHello && members.some(({ closing: signal }) => signal.aborted)
+    if (isAsked) successor.channel.send({ type: 'close' })
     keepRest()
     const hasConnections = mover.hasGiven || saidHello
-    successor.end({ patience: hasConnections ? drainPatience : endPatience, hasConnections, isEnding })
+    successor.end({ patience: hasConnections ? drainPatience : endPatience, hasConnections, isEnding: isEnding || isAsked })
     for (const member of members) member.failed()
     throw error
   } finally {

@@ -69,6 +69,7 @@ class Received implements Predecessor {
   readonly #held = new Map<number, { handle: Handle, listener: number }>()
   #inherited: readonly Inherited[] = []
   #isReady = false
+  #isLeaving = false
   #finish!: () => void
 
   constructor ({ predecessor, listeners, speaks }: Invitation, host: NodeJS.Process, end: End) {
@@ -105,6 +106,7 @@ class Received implements Predecessor {
   }
 
   async leave (clock: Clock): Promise<void> {
+    this.#isLeaving = true
     if (!this.#isReady) return this.#end()
     // What has been given to us is on its way, and nobody else serves it.
     this.#channel.send({ type: 'leaving' })
@@ -122,6 +124,8 @@ class Received implements Predecessor {
       case 'offer': return this.#offered(order.id, order.listener, handle)
       case 'yours': return this.#take(order.connections)
       case 'forget': return this.#forget(order.ids)
+      case 'close':
+        if (!this.#isLeaving) this.#host.kill(this.#host.pid, 'SIGTERM')
     }
   }
 

@@ -40,7 +40,9 @@ export type Order =
   /** Whoever said this has closed its copies of these connections: the successor shall read from them. */
   { type: 'yours', connections: Array<Luggage & { id: number }> } |
   /** These connections have closed. */
-  { type: 'forget', ids: number[] }
+  { type: 'forget', ids: number[] } |
+  /** The service stops: the successor shall close, unless it does already. */
+  { type: 'close' }
 
 /** The version that both sides speak; `null`: none. */
 export function commonVersion (theirs: readonly number[]): number | null {
@@ -86,7 +88,8 @@ const shapes = new Map<unknown, (content: Content) => boolean>([
   ['leaving', () => true],
   ['offer', ({ id, listener }) => isCount(id) && isCount(listener)],
   ['yours', ({ connections }) => isListOf(connections, isConnection)],
-  ['forget', ({ ids }) => isListOf(ids, isCount)]
+  ['forget', ({ ids }) => isListOf(ids, isCount)],
+  ['close', () => true]
 ])
 
 function isConnection (value: unknown): value is Luggage & { id: number } {

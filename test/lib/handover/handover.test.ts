@@ -209,6 +209,20 @@ t.test('a process that is told to close meanwhile closes, and so does its succes
   await gone(logged)
 })
 
+t.test('a process that is told to close while connections move asks its successor to close, without a signal that may be its second one', async t => {
+  const item = await movable(t)
+  const { closing, logged, onDepart, running } = await setUp(t,
+    'process.removeAllListeners("disconnect"); process.on("SIGTERM", () => process.exit(9)); on("close", () => setTimeout(() => process.exit(0), 300)); ready(4); setInterval(() => {}, 1000)')
+  onDepart.push(mover => {
+    mover.offer(item)
+    closing.abort()
+  })
+  await t.rejects(running, { message: /this process was told to close meanwhile/ })
+  await new Promise(resolve => setTimeout(resolve, 100))
+  t.ok(isAlive(successorOf(logged)))
+  await gone(logged)
+})
+
 t.test('what happens to the app when the successor has taken over does not concern the handover', async t => {
   const { happened, closing, running } = await setUp(t, 'ready(4)')
   await running

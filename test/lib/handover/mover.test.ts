@@ -53,7 +53,7 @@ function setUp () {
   const have = (...which: number[]): void => { for (const number of which) mover.hear({ type: 'have', id: idOf(number) }) }
   const took = (...which: number[]): void => mover.hear({ type: 'took', ids: which.map(idOf) })
   const inWords = (order: Order): string => {
-    const ids = order.type === 'offer' ? [order.id] : order.type === 'forget' ? order.ids : order.connections.map(({ id }) => id)
+    const ids = order.type === 'offer' ? [order.id] : order.type === 'yours' ? order.connections.map(({ id }) => id) : order.type === 'forget' ? order.ids : []
     return [order.type, ...ids.map(id => numbers.get(id))].join(' ')
   }
   /** What was said since the last time. */

@@ -16,6 +16,8 @@ class Host extends EventEmitter {
   readonly ppid: number
   connected = true
   readonly said: Reply[] = []
+  readonly pid = 7
+  readonly signals: unknown[] = []
 
   constructor (text: string | null = JSON.stringify(invitation), ppid = 100) {
     super()
@@ -30,6 +32,10 @@ class Host extends EventEmitter {
   disconnect (): void {
     this.connected = false
     process.nextTick(() => this.emit('disconnect'))
+  }
+
+  kill (...signal: unknown[]): void {
+    this.signals.push(signal)
   }
 
   hear (order: Order, handle?: Handle): void {
@@ -306,4 +312,13 @@ t.test('a predecessor that does not let go is not waited for', async t => {
   await left
   t.equal(held.closed, 1)
   t.notOk(host.connected)
+})
+
+t.test('the service stops: this process closes as by SIGTERM, unless it does already', async t => {
+  const { host, predecessor } = setUp()
+  host.hear({ type: 'close' })
+  t.same(host.signals, [[7, 'SIGTERM']])
+  predecessor.leave(new FakeClock())
+  host.hear({ type: 'close' })
+  t.equal(host.signals.length, 1)
 })
