@@ -19,7 +19,7 @@ const arrivals = new WeakMap<Worker, Replacement>()
  * `old` ends by itself when nothing is left of it, with exit code 0 if nothing was cut. Rejects when it goes on serving. The
  * app of both workers registers the plugin with `handover: true`.
  *
- * Every call for the same worker gets the same promise as long as it has not failed.
+ * Every call for the same worker has the same outcome, until one has failed.
  * @throws FST_DRAIN_HANDOVER
  */
 export async function replaceWorker (old: Worker, { env = {} }: ReplaceOptions = {}): Promise<Worker> {
