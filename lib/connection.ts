@@ -190,6 +190,7 @@ export class Connection {
   #retireSession (session: Session, { peerCloseTimeout, pingTimeout, lastCall: latest, onServed }: Retirement): void {
     const { clock, sockets } = this.#env
     this.#rememberPeer()
+    session.watch()
     session.onServed = onServed
     this.#goaway = new Goaway(session, {
       clock,

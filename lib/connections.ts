@@ -7,7 +7,7 @@ import { stopListening, type LeaveListener } from './listen/leave-listener.ts'
 import { connect, type Handle } from './os/handle.ts'
 import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
-import { isStream, Sessions } from './protocols/http2.ts'
+import { isStream, Session } from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
 import { addRequests, watchRequests, watchServer, type HttpServer } from './server.ts'
 
@@ -59,7 +59,6 @@ export class Connections {
   readonly #announcer: Paced<Connection>
   readonly #upgradeCloser: Paced<Connection>
   readonly #leave: LeaveListener
-  readonly #sessions = new Sessions()
   #newest: Socket | null = null
   #retirement: Retirement | null = null
   #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 }
@@ -118,7 +117,6 @@ export class Connections {
       opened: (socket, handshake) => this.#opened(socket, handshake),
       secured: socket => this.#secured(socket),
       sessionOpened: session => this.#sessionOpened(session),
-      streamOpened: request => this.#sessions.opened(request),
       upgraded: socket => this.#upgraded(socket),
       timedOut: socket => this.find(socket)?.timedOut(),
       broken: socket => this.find(socket)?.lingerOnDestroy()
@@ -155,7 +153,7 @@ export class Connections {
   #sessionOpened (session: ServerHttp2Session): void {
     const connection = this.#newest === null ? undefined : this.find(this.#newest)
     if (connection === undefined) return
-    connection.hasSession(this.#sessions.add(session))
+    connection.hasSession(new Session(session, this.#env.clock))
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 
@@ -211,7 +209,6 @@ export class Connections {
         if (this.#closingIdle) this.#idleCloser.add(connection, clock.now() + plan.peerCloseTimeout)
       }
     }
-    this.#sessions.watch()
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
     for (const connection of this.all()) {
       if (this.leaves(connection)) continue

@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, ServerHttp2Session } from 'node:http2'
+import type { ServerHttp2Session } from 'node:http2'
 import { Socket, type Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
-import { isStream } from './protocols/http2.ts'
 
 export interface HttpServer extends Server {
   httpAllowHalfOpen?: boolean
@@ -18,8 +17,6 @@ export interface ServerEvents {
   opened (socket: Socket, handshake: boolean): void
   secured (socket: Socket): void
   sessionOpened (session: ServerHttp2Session): void
-  /** A request of HTTP/2 has come; nobody else has seen it yet. */
-  streamOpened (request: Http2ServerRequest): void
   /** It speaks another protocol from now on, or is about to. */
   upgraded (socket: Socket): void
   /** Nothing happened for as long as the server allows, and nobody else decides what that means. */
@@ -34,7 +31,6 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
   const handshake = server instanceof TlsServer
   server.prependListener('connection', socket => events.opened(socket, handshake))
   server.prependListener('secureConnection', events.secured)
-  server.once('session', () => watchStreams(server, events))
   server.on('session', events.sessionOpened)
   if (!isHttp1(server)) return
 
@@ -50,16 +46,6 @@ export function watchServer (server: HttpServer, events: ServerEvents): void {
   }
   if (limitsRequests(server)) server.prependListener('request', limitRequests)
   for (const event of ['upgrade', 'connect']) watchUpgrades(server, event, events)
-}
-
-// Not by 'stream' of the session, which costs three times as much. Where nobody listens Node gives an answer of its own.
-function watchStreams (server: HttpServer, { streamOpened }: ServerEvents): void {
-  for (const event of ['request', 'checkContinue', 'checkExpectation', 'connect']) {
-    if (server.listenerCount(event) === 0) continue
-    server.prependListener(event, (request: IncomingMessage | Http2ServerRequest) => {
-      if (isStream(request)) streamOpened(request as Http2ServerRequest)
-    })
-  }
 }
 
 // Only where somebody listens: without a listener Node answers such a request in the ordinary way.

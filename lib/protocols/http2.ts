@@ -1,94 +1,72 @@
-import { constants, type Http2ServerRequest, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import { constants, type Http2ServerRequest, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
+import type { Clock } from '../clock.ts'
 
-const own = Symbol('fastify-drain.session')
-
-type OwnSession = ServerHttp2Session & { [own]?: Session }
-
-// How many streams may be opened before those that have closed are forgotten.
-const atOnce = 32
-
-/**
- * The HTTP/2 sessions of one app. A stream is remembered when it is opened, and looked at when many have been or somebody
- * wants to know: only those that are still open then are listened to. A listener for each would cost 2 to 4 % of the CPU
- * of a small request, and one list per session would keep the last ones that have closed.
+/*
+ * The open streams of an HTTP/2 session. Node keeps a list of them, which it documents nowhere; where it is missing each
+ * stream is listened to from the beginning, which costs 2 to 4 % of the CPU of a small request.
  */
-export class Sessions {
-  #recent: Http2ServerRequest[] = []
-  #enough = atOnce
-  #newest: Http2ServerRequest | null = null
-  /** How many streams one client has opened one behind the other, each while the one before was open. */
-  #run = 0
 
-  add (session: OwnSession): Session {
-    session[own] = new Session(session, () => this.#collect())
-    return session[own]
-  }
-
-  /** A stream was opened. */
-  opened (request: Http2ServerRequest): void {
-    const session = sessionOf(request)
-    if (session === undefined) return
-    session.used = true
-    const follows = this.#newest !== null && sessionOf(this.#newest) === session
-    this.#newest = request
-    this.#run = follows ? this.#run + 1 : 1
-    if (this.#recent.push(request) >= this.#enough) this.#collect()
-    else if (this.#run > Math.max(1, session.peak)) this.#lookForRecord(session)
-  }
-
-  // Perhaps more are open than ever.
-  #lookForRecord (session: Session): void {
-    const before = session.peak
-    this.#collect()
-    this.#run = session.peak > before ? session.peak : 0
-  }
-
-  /** From now on sessions hear of each stream at once. */
-  watch (): void {
-    this.#enough = 0
-    this.#collect()
-  }
-
-  #collect (): void {
-    const open = this.#recent.filter(({ stream }) => !stream.destroyed)
-    this.#recent = []
-    if (this.#enough > 0) this.#enough = 2 * open.length + atOnce
-    for (const request of open) sessionOf(request)?.opened(request)
-  }
-}
-
-/** `undefined`: the stream has closed, or the session is nobody's. */
-function sessionOf ({ stream: { session } }: Http2ServerRequest): Session | undefined {
-  return (session as OwnSession | undefined)?.[own]
-}
+// How many streams of a session are looked at one after the other, and for how long none is then, in ms.
+const looksInARow = 32
+const pauseOfLooks = 1000
 
 /** One HTTP/2 session and its open streams. */
 export class Session {
   readonly session: ServerHttp2Session
-  /** A stream was opened, or has closed. */
+  /** A stream was opened, or has closed; called from `watch()` on. */
   onChange: ((change: 'opened' | 'closed') => void) | null = null
-  /** Called for each stream that has ended well. */
+  /** Called for each stream that has ended well, from `watch()` on. */
   onServed: (() => void) | null = null
-  /**
-   * How many streams were ever seen to be open at the same time: all that a client opens one behind the other; of those that it
-   * opens between the requests of others, what was there when somebody looked.
-   */
+  /** The most streams that were ever seen to be open at the same time. */
   peak = 0
   /** It has had a request. */
   used = false
-  readonly #collect: () => void
-  readonly #open = new Map<ServerHttp2Stream, Http2ServerRequest>()
+  readonly #clock: Clock
+  readonly #streams: ReadonlyMap<number, ServerHttp2Stream>
+  /** What is open, and with what it began; `null`: nobody listens, Node knows. */
+  #watched: Map<ServerHttp2Stream, IncomingHttpHeaders | undefined> | null = null
+  #looks = 0
+  #cancelPause = () => {}
 
-  /** `collect`: has `opened()` called for what was opened of late. */
-  constructor (session: ServerHttp2Session, collect: () => void) {
+  constructor (session: ServerHttp2Session, clock: Clock) {
+    const streams = streamsOf(session)
     this.session = session
-    this.#collect = collect
+    this.#clock = clock
+    this.#streams = streams ?? new Map()
+    session.once('close', () => this.#cancelPause())
+    if (streams === undefined) this.watch()
+    else session.prependListener('stream', this.#look)
   }
 
-  opened (request: Http2ServerRequest): void {
-    const { stream } = request
-    this.#open.set(stream, request)
-    this.peak = Math.max(this.peak, this.#open.size)
+  // Now and then, and not at every stream, which would cost a percent of the CPU of a small request.
+  readonly #look = (): void => {
+    this.used = true
+    this.peak = Math.max(this.peak, this.#streams.size)
+    if (++this.#looks < looksInARow) return
+    this.session.off('stream', this.#look)
+    this.#cancelPause = this.#clock.after(pauseOfLooks, () => {
+      this.#looks = 0
+      this.session.prependListener('stream', this.#look)
+    })
+  }
+
+  /** From now on it hears of each stream at once. */
+  watch (): void {
+    if (this.#watched !== null) return
+    this.#cancelPause()
+    this.session.off('stream', this.#look)
+    this.#watched = new Map()
+    for (const stream of this.#streams.values()) this.#opened(stream, headersOf(stream))
+    this.session.prependListener('stream', (stream, headers) => this.#opened(stream, headers))
+  }
+
+  #opened (stream: ServerHttp2Stream, headers: IncomingHttpHeaders | undefined): void {
+    const watched = this.#watched as Map<ServerHttp2Stream, IncomingHttpHeaders | undefined>
+    this.used = true
+    // Node lists a stream before it tells of it, and one that its client resets at once is over by then.
+    if (stream.destroyed || watched.has(stream)) return
+    watched.set(stream, headers)
+    this.peak = Math.max(this.peak, watched.size)
     stream.on('close', () => this.#closed(stream))
     this.onChange?.('opened')
   }
@@ -96,15 +74,14 @@ export class Session {
   #closed (stream: ServerHttp2Stream): void {
     const isServed = stream.rstCode === constants.NGHTTP2_NO_ERROR
     // A session that broke takes its streams along; its last state is the one before.
-    if (isServed || !this.session.destroyed) this.#open.delete(stream)
+    if (isServed || !this.session.destroyed) this.#watched?.delete(stream)
     if (isServed) this.onServed?.()
     this.onChange?.('closed')
   }
 
   /** How many streams are open. */
   get open (): number {
-    this.#collect()
-    return this.#open.size
+    return (this.#watched ?? this.#streams).size
   }
 
   get state (): 'active' | 'idle' {
@@ -113,14 +90,33 @@ export class Session {
 
   /** The oldest request that is open. */
   describe (): { method: string | null, route: string | null } {
-    this.#collect()
-    const [oldest] = this.#open.values()
-    const { ':method': method = null, ':path': path } = oldest?.headers ?? {}
+    const { ':method': method = null, ':path': path } = this.#oldestHeaders() ?? {}
     return { method, route: path?.split('?', 1)[0] ?? null }
+  }
+
+  #oldestHeaders (): IncomingHttpHeaders | undefined {
+    if (this.#watched !== null) return this.#watched.values().next().value
+    const [oldest] = this.#streams.values()
+    return oldest === undefined ? undefined : headersOf(oldest)
   }
 }
 
 /** Whether this request or answer of Node's has a stream of HTTP/2. */
 export function isStream (message: object): boolean {
   return 'stream' in message
+}
+
+// By identifier, in the order in which they were opened.
+function streamsOf (session: ServerHttp2Session): Map<number, ServerHttp2Stream> | undefined {
+  return internal<{ streams?: Map<number, ServerHttp2Stream> }>(session, 'state')?.streams
+}
+
+// `undefined`: Node has not told of this stream yet.
+function headersOf (stream: ServerHttp2Stream): IncomingHttpHeaders | undefined {
+  return internal<Http2ServerRequest>(stream, 'request')?.headers
+}
+
+function internal<T> (owner: object, description: string): T | undefined {
+  const key = Object.getOwnPropertySymbols(owner).find(symbol => symbol.description === description)
+  return key === undefined ? undefined : (owner as Record<symbol, T>)[key]
 }

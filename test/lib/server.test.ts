@@ -18,7 +18,6 @@ function watch (server: HttpServer, events: Partial<ServerEvents> = {}): string[
     opened: (_socket, handshake) => { log.push(handshake ? 'opened, handshake' : 'opened') },
     secured: () => { log.push('secured') },
     sessionOpened: () => { log.push('session') },
-    streamOpened: request => { log.push(`${request.method} ${request.url}`) },
     upgraded: () => { log.push('upgraded') },
     timedOut: () => { log.push('timed out') },
     broken: () => { log.push('broken') },
@@ -70,38 +69,6 @@ t.test('of h2c the socket is announced before the session that Node makes of it'
   await once(client, 'remoteSettings')
   t.same(log, ['opened', 'session'])
   t.notOk('httpAllowHalfOpen' in server)
-})
-
-t.test('every stream of HTTP/2 that brings a request is announced before anybody else hears of it', async t => {
-  const server = http2.createSecureServer({ ...tlsOptions, allowHTTP1: true })
-  const log: string[] = []
-  for (const event of ['request', 'connect', 'checkContinue', 'checkExpectation']) {
-    server.on(event, (_request, answer) => {
-      log.push(event)
-      answer.end('hello')
-    })
-  }
-  watch(server, { streamOpened: ({ method, url }) => { log.push(`${method} ${url}`) } })
-  const address = await listen(t, server)
-  const client = http2.connect(`https://127.0.0.1:${address.port}`, { rejectUnauthorized: false })
-  t.teardown(() => client.destroy())
-  for (const [headers, ...expected] of [
-    [{ ':path': '/a' }, 'GET /a', 'request'],
-    [{ ':path': '/b', ':method': 'POST', expect: '100-continue' }, 'POST /b', 'checkContinue'],
-    [{ ':path': '/c', ':method': 'POST', expect: 'more' }, 'POST /c', 'checkExpectation'],
-    [{ ':authority': 'example.org:443', ':method': 'CONNECT' }, 'CONNECT undefined', 'connect']
-  ] as const) {
-    log.length = 0
-    const stream = client.request(headers)
-    stream.resume().end()
-    await once(stream, 'close')
-    t.same(log, expected)
-  }
-  log.length = 0
-  const request = https.get({ ...address, path: '/d', rejectUnauthorized: false, agent: false, ALPNProtocols: ['http/1.1'] } as object)
-  const [answer] = await once(request, 'response')
-  await once(answer.resume(), 'end')
-  t.same(log, ['request'], 'one of HTTP/1.1 is none')
 })
 
 t.test('a timeout is announced, and does not destroy the socket', async t => {
