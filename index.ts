@@ -16,6 +16,7 @@ import { Listeners } from './lib/listen/listeners.ts'
 import { refuseListen } from './lib/listen/refuse-listen.ts'
 import { ListenState } from './lib/listen/settled.ts'
 import { watchListen } from './lib/listen/watch-listen.ts'
+import { Observers } from './lib/observer.ts'
 import { resolveOptions, type FastifyDrainOptions } from './lib/options.ts'
 import { loadNative, type Native } from './lib/os/native.ts'
 import { Sockets } from './lib/os/sockets.ts'
@@ -102,11 +103,13 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     settings, native, sockets, clock: systemClock, log, inherited, areShared: () => predecessor?.isAlive === true, receive: (server, handle, luggage) => drain.connections.receive(server, handle, luggage)
   })
   const listen = new ListenState()
+  const observer = new Observers([])
   const drain: Drain = new Drain({
     settings,
     clock: systemClock,
     log,
     sockets,
+    observer,
     leave: async (server, stop) => {
       await letGo
       await (member ?? listeners).leave(server, stop)

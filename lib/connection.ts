@@ -40,6 +40,8 @@ export interface ConnectionEnv {
   closers: UpgradeClosers
   /** The peer kept neither of the linger times; its socket will be closed after this call. */
   onTimedOut (connection: Connection): void
+  /** It has sent its FIN. */
+  onHalfClosed (connection: Connection): void
 }
 
 export interface Retirement {
@@ -281,7 +283,10 @@ export class Connection {
       times: this.#env.times,
       clock: this.#env.clock,
       unacknowledged: () => this.unacknowledged,
-      onHalfClose: () => { this.#halfClosed = true },
+      onHalfClose: () => {
+        this.#halfClosed = true
+        this.#env.onHalfClosed(this)
+      },
       onTimeout: () => {
         this.outcome = 'timed-out'
         this.#env.onTimedOut(this)

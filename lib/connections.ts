@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { Socket } from 'node:net'
 import { Connection, type ConnectionEnv, type ConnectionState, type Luggage, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
 import { stopListening, type LeaveListener } from './listen/leave-listener.ts'
 import { connect, type Handle } from './os/handle.ts'
+import type { Observer } from './observer.ts'
 import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
 import { isStream, Session } from './protocols/http2.ts'
@@ -32,7 +33,8 @@ export interface RetirementPlan {
   pingTimeout: number
 }
 
-export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut'> {
+export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut' | 'onHalfClosed'> {
+  observer: Observer
   /** Calls `stop`, which closes a listener, when that loses no connection. */
   leave: LeaveListener
 }
@@ -59,6 +61,9 @@ export class Connections {
   readonly #announcer: Paced<Connection>
   readonly #upgradeCloser: Paced<Connection>
   readonly #leave: LeaveListener
+  readonly #observer: Observer
+  /** Whether requests are told of, too. */
+  #observesRequests = false
   #newest: Socket | null = null
   #retirement: Retirement | null = null
   #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 }
@@ -72,9 +77,10 @@ export class Connections {
   readonly #onSocketClose: (this: Socket) => void
   readonly #destroySoon: (this: Socket) => void
 
-  constructor ({ clock, times, sockets, closers, leave }: ConnectionsEnv, events: ConnectionsEvents) {
+  constructor ({ clock, times, sockets, closers, leave, observer }: ConnectionsEnv, events: ConnectionsEvents) {
     const connections = this
-    this.#env = { clock, times, sockets, closers, onTimedOut: events.onTimedOut }
+    this.#env = { clock, times, sockets, closers, onTimedOut: events.onTimedOut, onHalfClosed: connection => this.#observer.changed(connection) }
+    this.#observer = observer
     this.#leave = leave
     this.#events = events
     this.#idleCloser = new IdleCloser(clock)
@@ -122,6 +128,32 @@ export class Connections {
       broken: socket => this.find(socket)?.lingerOnDestroy()
     })
     if (this.#retirement !== null) this.#retireRequests(server, this.#retirement)
+    if (this.#observesRequests) this.#observeRequests(server)
+    else this.#observe()
+  }
+
+  // Only when somebody wants to know: each request costs a little then.
+  #observe (): void {
+    if (this.#observesRequests || !this.#observer.isActive) return
+    this.#observesRequests = true
+    for (const server of this.#servers) this.#observeRequests(server)
+    for (const connection of this.all()) this.#observeStreams(connection)
+  }
+
+  #observeRequests (server: HttpServer): void {
+    server.prependListener('request', (request: IncomingMessage, answer: ServerResponse) => {
+      const connection = isStream(answer) ? undefined : this.find(request.socket)
+      if (connection !== undefined) this.#observeUntilClose(connection, answer)
+    })
+  }
+
+  #observeStreams (connection: Connection): void {
+    connection.session?.session.prependListener('stream', stream => this.#observeUntilClose(connection, stream))
+  }
+
+  #observeUntilClose (connection: Connection, exchange: ServerResponse | ServerHttp2Stream): void {
+    this.#observer.changed(connection)
+    exchange.once('close', () => this.#observer.changed(connection))
   }
 
   #opened (transport: Socket, handshake: boolean): void {
@@ -130,6 +162,7 @@ export class Connections {
     this.#open.set(transport, handshake ? new Connection(transport, openedAt, this.#env, { handshake }) : openedAt)
     transport.on('close', this.#onSocketClose)
     this.#guard(transport)
+    if (this.#observer.isActive) this.#observer.opened(this.#keep(transport))
     if (this.#retirement !== null) this.#events.onLate()
     if (this.#closingIdle) this.#closeWhenIdle(this.#keep(transport))
   }
@@ -154,12 +187,15 @@ export class Connections {
     const connection = this.#newest === null ? undefined : this.find(this.#newest)
     if (connection === undefined) return
     connection.hasSession(new Session(session, this.#env.clock))
+    if (this.#observesRequests) this.#observeStreams(connection)
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 
   #upgraded (socket: Socket): void {
-    const connection = this.#closingIdle ? this.find(socket) : undefined
-    if (connection !== undefined) this.#upgradeCloser.add(connection, this.#env.clock.now())
+    const connection = this.#closingIdle || this.#observer.isActive ? this.find(socket) : undefined
+    if (connection === undefined) return
+    this.#observer.changed(connection)
+    if (this.#closingIdle) this.#upgradeCloser.add(connection, this.#env.clock.now())
   }
 
   #closed (transport: Socket): void {
@@ -168,9 +204,10 @@ export class Connections {
     this.#open.delete(transport)
     if (this.#newest === transport) this.#newest = null
     const error = typeof known === 'number' ? transport.errored : known.error
-    if (this.#retirement !== null || error !== null || isHandedOver(known)) {
+    if (this.#retirement !== null || error !== null || isHandedOver(known) || this.#observer.isActive) {
       const connection = this.#connection(transport, known)
       connection.closed()
+      this.#observer.closed(connection)
       this.#events.onClosed(connection)
     }
     if (this.size === 0) for (const resolve of this.#untilEmpty.splice(0)) resolve()
@@ -210,6 +247,7 @@ export class Connections {
       }
     }
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
+    this.#observe()
     for (const connection of this.all()) {
       if (this.leaves(connection)) continue
       connection.retire(this.#retirement)

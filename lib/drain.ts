@@ -4,6 +4,7 @@ import type { Connection } from './connection.ts'
 import { Connections, type RetirementPlan } from './connections.ts'
 import type { LeaveListener } from './listen/leave-listener.ts'
 import { Moments } from './moments.ts'
+import type { Observer } from './observer.ts'
 import type { Settings } from './options.ts'
 import type { Sockets } from './os/sockets.ts'
 import { Progress, type Log } from './progress.ts'
@@ -27,6 +28,7 @@ export interface DrainEnv {
   clock: Clock
   log: Log
   sockets: Sockets
+  observer: Observer
   /** Closes a listener without losing a connection. */
   leave: LeaveListener
   /** Resolves when no listen() is under way. */
@@ -53,6 +55,7 @@ export class Drain {
   readonly #listenSettled: () => Promise<void>
   readonly #closeApp: () => Promise<unknown>
   readonly #ledger: Ledger
+  readonly #observer: Observer
   readonly #progress: Progress
   readonly #closers: UpgradeClosers
   #phase: DrainPhase = 'serving'
@@ -64,15 +67,16 @@ export class Drain {
   #isHardStopped = false
   readonly #hardStopped = once()
 
-  constructor ({ settings, clock, log, sockets, leave, listenSettled, closeApp }: DrainEnv) {
+  constructor ({ settings, clock, log, sockets, observer, leave, listenSettled, closeApp }: DrainEnv) {
     this.#settings = settings
     this.#clock = clock
+    this.#observer = observer
     this.#listenSettled = listenSettled
     this.#closeApp = closeApp
     this.#ledger = new Ledger(clock)
     this.#progress = new Progress(log, clock)
     this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
-    this.connections = new Connections({ clock, times: settings, sockets, closers: this.#closers, leave }, {
+    this.connections = new Connections({ clock, times: settings, sockets, closers: this.#closers, leave, observer }, {
       onLate: () => this.#ledger.accepted(),
       onServed: () => this.#ledger.served(),
       onTimedOut: connection => this.#ledger.straggler(connection, 'timed-out'),
@@ -146,6 +150,7 @@ export class Drain {
       this.#enter('closed')
       this.#report = this.#ledger.report()
       this.#progress.summary(this.#report)
+      this.#observer.finished(this.#report)
     }
     return this.#report
   }
@@ -196,7 +201,9 @@ export class Drain {
   #enter (phase: DrainPhase): void {
     this.#phase = phase
     this.#ledger.enter(phase)
-    this.#progress.phase(phase, this.#reason, this.connections.counts())
+    const counts = this.connections.counts()
+    this.#progress.phase(phase, this.#reason, counts)
+    this.#observer.phase(phase, this.#reason, counts)
   }
 
   #retirementPlan (): RetirementPlan {

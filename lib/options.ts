@@ -1,6 +1,7 @@
 import { Ajv, type SchemaObject } from 'ajv'
 import { closest } from 'fastest-levenshtein'
 import { inspect } from 'node:util'
+import { longestIdle, proxies, type Behind } from './behind.ts'
 import { errors } from './errors.ts'
 import type { KeepAliveOptions } from './os/sockets.ts'
 
@@ -74,6 +75,59 @@ export interface FastifyDrainOptions {
    * @default false
    */
   handover?: Handover | boolean
+  /**
+   * Routes for the probes of a load balancer or of Kubernetes. Readiness answers 503 from the first moment of a drain, liveness
+   * 200 until the end. `true`: with the defaults of `Health`.
+   * @default false
+   */
+  health?: Health | boolean
+  /**
+   * The proxy or load balancer in front, by name, or how long it keeps an idle connection to us, in ms: the server keeps
+   * it longer, so that it is never the server that closes a connection which the proxy is about to use.
+   * @default none: keepAliveTimeout stays as the app has it
+   */
+  behind?: Behind | number | false
+  /**
+   * The terminationGracePeriodSeconds of the pod, in seconds: `hardStopAfter` has to fit into it. `false`: not known.
+   * @default the environment variable TERMINATION_GRACE_PERIOD_SECONDS, else false
+   */
+  terminationGracePeriodSeconds?: number | false
+  /**
+   * How long a connection lives, in ms, 10 % more or less: the next answer then says close, an HTTP/2 session gets GOAWAY, and the
+   * client finds its way to another replica. `false`: for ever.
+   * @default false
+   */
+  maxConnectionAge?: number | false
+  /**
+   * After how many requests a connection is ended in the same way; a stream of HTTP/2 is a request. `false`: never.
+   * @default false
+   */
+  maxRequestsPerConnection?: number | false
+  /**
+   * Where the report of a drain is written: as JSON to `file`, and as a page that shows it to `file` with .html in place of its
+   * extension. `false`: nowhere.
+   * @default false
+   */
+  report?: ReportFile | false
+}
+
+/** What is left out has its default. */
+export interface Health {
+  /**
+   * Path of the readiness route; `false`: none.
+   * @default '/readyz'
+   */
+  readiness?: string | false
+  /**
+   * Path of the liveness route; `false`: none.
+   * @default '/livez'
+   */
+  liveness?: string | false
+}
+
+export interface ReportFile {
+  /** Its folder has to exist; what was there is replaced. */
+  file: string
 }
 
 /** What is left out has its default. */
@@ -127,9 +181,10 @@ export type DrainSignal =
 export type HandoverSignal = 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2' | 'SIGWINCH'
 
 /** The options after validation, with every default filled in. */
-export type Settings = Required<Omit<FastifyDrainOptions, 'keepAlive' | 'handover'>> & {
+export type Settings = Required<Omit<FastifyDrainOptions, 'keepAlive' | 'handover' | 'health'>> & {
   keepAlive: KeepAliveOptions | false
   handover: HandoverSettings | false
+  health: Required<Health> | false
 }
 
 export type HandoverSettings = Required<Omit<Handover, 'ready'>> & Pick<Handover, 'ready'>
@@ -198,6 +253,22 @@ const handover: Record<keyof Handover, Rule> = {
   }
 }
 
+const path: Pick<Rule, 'schema' | 'allowed'> = {
+  schema: { anyOf: [{ const: false }, { type: 'string', pattern: '^/[^?#\\s]*$' }] },
+  allowed: 'false, or a path that begins with "/", without query'
+}
+
+const health: Record<keyof Health, Rule> = {
+  readiness: { ...path, default: '/readyz' },
+  liveness: { ...path, default: '/livez' }
+}
+
+const report: Record<keyof ReportFile, Rule> = {
+  file: { schema: { type: 'string', minLength: 1 }, allowed: 'the path of a file', default: undefined }
+}
+
+const falseOr = (schema: SchemaObject): SchemaObject => ({ anyOf: [{ const: false }, schema] })
+
 /** The one home of names, defaults and what is allowed. */
 export const rules: Record<keyof FastifyDrainOptions, Rule> = {
   signals: {
@@ -247,6 +318,38 @@ export const rules: Record<keyof FastifyDrainOptions, Rule> = {
     allowed: `true, false, or an object with ${Object.keys(handover).join(', ')}`,
     default: false,
     members: handover
+  },
+  health: {
+    schema: { anyOf: [{ type: 'boolean' }, { type: 'object' }] },
+    allowed: `true, false, or an object with ${Object.keys(health).join(', ')}`,
+    default: false,
+    members: health
+  },
+  behind: {
+    schema: { anyOf: [{ enum: [false, ...Object.keys(proxies)] }, { type: 'integer', minimum: 1, maximum: longestIdle }] },
+    allowed: `false, one of ${Object.keys(proxies).join(', ')}, or its idle timeout: a whole number of milliseconds from 1 to ${longestIdle}`,
+    default: false
+  },
+  terminationGracePeriodSeconds: {
+    schema: falseOr({ type: 'integer', minimum: 1, maximum: Math.floor(longest / 1000) }),
+    allowed: `false, or a whole number of seconds from 1 to ${Math.floor(longest / 1000)}`,
+    default: false
+  },
+  maxConnectionAge: {
+    schema: falseOr({ type: 'integer', minimum: 1000, maximum: longest }),
+    allowed: `false, or a whole number of milliseconds from 1000 to ${longest}`,
+    default: false
+  },
+  maxRequestsPerConnection: {
+    schema: falseOr({ type: 'integer', minimum: 1, maximum: longest }),
+    allowed: `false, or a whole number from 1 to ${longest}`,
+    default: false
+  },
+  report: {
+    schema: falseOr({ type: 'object', required: ['file'] }),
+    allowed: 'false, or an object with file',
+    default: false,
+    members: report
   }
 }
 

@@ -15,7 +15,13 @@ const defaults = {
   keepAlive: { idle: 60000, interval: 10000, count: 6 },
   reusePort: false,
   listenFdName: false,
-  handover: false
+  handover: false,
+  health: false,
+  behind: false,
+  terminationGracePeriodSeconds: false,
+  maxConnectionAge: false,
+  maxRequestsPerConnection: false,
+  report: false
 }
 
 const times = ['shutdownDelay', 'idleGrace', 'closeSpread', 'peerCloseTimeout', 'lingerTimeout', 'lingerTime'] as const
@@ -74,7 +80,13 @@ t.test('what is given wins over the default, zero and false included', async t =
     keepAlive: { idle: 1000, interval: 32_767_000, count: 127, userTimeout: 1 },
     reusePort: true,
     listenFdName: 'web',
-    handover: { signal: false, readyTimeout: 1 }
+    handover: { signal: false, readyTimeout: 1 },
+    health: { readiness: '/ready', liveness: false },
+    behind: 1,
+    terminationGracePeriodSeconds: 1,
+    maxConnectionAge: 1000,
+    maxRequestsPerConnection: 1,
+    report: { file: 'drain.json' }
   }
   t.strictSame(plain(resolve(given)), given)
 })

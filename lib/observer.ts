@@ -1,0 +1,40 @@
+import type { Connection } from './connection.ts'
+import type { ConnectionCounts } from './connections.ts'
+import type { DrainPhase, DrainReport } from './report.ts'
+
+/**
+ * Hears how connections live, and how a drain goes. What has become of a connection is asked of the connection itself.
+ */
+export interface Observer {
+  /** Whether anybody wants to know; while nobody does, connections are not told of. */
+  readonly isActive: boolean
+  opened (connection: Connection): void
+  /** Its state may be another one now. */
+  changed (connection: Connection): void
+  /** It has closed, and its outcome is known. */
+  closed (connection: Connection): void
+  /** `connections`: those that are open. */
+  phase (phase: DrainPhase, reason: string, connections: ConnectionCounts): void
+  /** No connection is left. */
+  finished (report: DrainReport): void
+}
+
+/** Tells all of them. */
+export class Observers implements Observer {
+  readonly #observers: Observer[]
+
+  constructor (observers: Observer[]) {
+    this.#observers = observers
+  }
+
+  get isActive (): boolean { return this.#observers.some(({ isActive }) => isActive) }
+  opened (connection: Connection): void { this.#tell(observer => observer.opened(connection)) }
+  changed (connection: Connection): void { this.#tell(observer => observer.changed(connection)) }
+  closed (connection: Connection): void { this.#tell(observer => observer.closed(connection)) }
+  phase (...all: Parameters<Observer['phase']>): void { this.#tell(observer => observer.phase(...all)) }
+  finished (report: DrainReport): void { this.#tell(observer => observer.finished(report)) }
+
+  #tell (what: (observer: Observer) => void): void {
+    for (const observer of this.#observers) if (observer.isActive) what(observer)
+  }
+}
