@@ -4,6 +4,7 @@ import cluster from 'node:cluster'
 import type { Duplex } from 'node:stream'
 import { systemClock } from './lib/clock.ts'
 import type { ConnectionCounts } from './lib/connections.ts'
+import { Diagnostics } from './lib/diagnostics.ts'
 import { Drain } from './lib/drain.ts'
 import { errors } from './lib/errors.ts'
 import { handoverProcess } from './lib/handover/club.ts'
@@ -103,7 +104,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     settings, native, sockets, clock: systemClock, log, inherited, areShared: () => predecessor?.isAlive === true, receive: (server, handle, luggage) => drain.connections.receive(server, handle, luggage)
   })
   const listen = new ListenState()
-  const observer = new Observers([])
+  const observer = new Observers([new Diagnostics(() => app.drain)])
   const drain: Drain = new Drain({
     settings,
     clock: systemClock,
@@ -231,4 +232,5 @@ export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, KeepAl
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
 export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
 export type { ConnectionCounts } from './lib/connections.ts'
+export type { ConnectionCloseMessage, ConnectionOpenMessage, ConnectionStateMessage, PhaseMessage, ReportMessage } from './lib/diagnostics.ts'
 export type { RouteDrainOptions } from './lib/route-options.ts'

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Session } from 'node:http2'
 import { Socket } from 'node:net'
 import { Connection, type ConnectionEnv, type ConnectionState, type Luggage, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
@@ -132,28 +132,37 @@ export class Connections {
     else this.#observe()
   }
 
-  // Only when somebody wants to know: each request costs a little then.
+  // Only when somebody wants to know, who may come at any time: each request costs a little then.
   #observe (): void {
-    if (this.#observesRequests || !this.#observer.isActive) return
+    if (this.#observesRequests || !this.#observer.wantsStates) return
     this.#observesRequests = true
     for (const server of this.#servers) this.#observeRequests(server)
     for (const connection of this.all()) this.#observeStreams(connection)
   }
 
   #observeRequests (server: HttpServer): void {
-    server.prependListener('request', (request: IncomingMessage, answer: ServerResponse) => {
-      const connection = isStream(answer) ? undefined : this.find(request.socket)
-      if (connection !== undefined) this.#observeUntilClose(connection, answer)
+    watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
+      if (isStream(answer) || !this.#observer.wantsStates) return
+      const connection = this.find(request.socket)
+      if (connection === undefined) return
+      const changed = (): void => this.#observer.changed(connection)
+      changed()
+      answer.once('close', () => {
+        changed()
+        // Answered early: what is left of the request is still coming.
+        if (!request.complete) request.once('end', changed)
+      })
     })
   }
 
   #observeStreams (connection: Connection): void {
-    connection.session?.session.prependListener('stream', stream => this.#observeUntilClose(connection, stream))
-  }
-
-  #observeUntilClose (connection: Connection, exchange: ServerResponse | ServerHttp2Stream): void {
-    this.#observer.changed(connection)
-    exchange.once('close', () => this.#observer.changed(connection))
+    connection.session?.session.prependListener('stream', stream => {
+      if (!this.#observer.wantsStates) return
+      // When the session, which may listen later than this, has counted it.
+      const changed = (): void => process.nextTick(() => this.#observer.changed(connection))
+      changed()
+      stream.once('close', changed)
+    })
   }
 
   #opened (transport: Socket, handshake: boolean): void {
@@ -162,9 +171,15 @@ export class Connections {
     this.#open.set(transport, handshake ? new Connection(transport, openedAt, this.#env, { handshake }) : openedAt)
     transport.on('close', this.#onSocketClose)
     this.#guard(transport)
-    if (this.#observer.isActive) this.#observer.opened(this.#keep(transport))
+    if (this.#observer.isActive) this.#tellOpened(transport)
     if (this.#retirement !== null) this.#events.onLate()
     if (this.#closingIdle) this.#closeWhenIdle(this.#keep(transport))
+  }
+
+  #tellOpened (transport: Socket): void {
+    this.#observe()
+    const known = this.#open.get(transport) as Connection | number
+    this.#observer.opened(this.#observer.wantsStates ? this.#keep(transport) : this.#connection(transport, known))
   }
 
   #secured (socket: Socket): void {
@@ -192,7 +207,7 @@ export class Connections {
   }
 
   #upgraded (socket: Socket): void {
-    const connection = this.#closingIdle || this.#observer.isActive ? this.find(socket) : undefined
+    const connection = this.#closingIdle || this.#observer.wantsStates ? this.find(socket) : undefined
     if (connection === undefined) return
     this.#observer.changed(connection)
     if (this.#closingIdle) this.#upgradeCloser.add(connection, this.#env.clock.now())
@@ -207,7 +222,7 @@ export class Connections {
     if (this.#retirement !== null || error !== null || isHandedOver(known) || this.#observer.isActive) {
       const connection = this.#connection(transport, known)
       connection.closed()
-      this.#observer.closed(connection)
+      if (connection.outcome !== 'cut') this.#observer.closed(connection)
       this.#events.onClosed(connection)
     }
     if (this.size === 0) for (const resolve of this.#untilEmpty.splice(0)) resolve()
@@ -271,6 +286,7 @@ export class Connections {
   /** Closes what is idle when its grace is over, and everything else when it gets idle. */
   close (): void {
     this.#closingIdle = true
+    this.#observe()
     const { closers, clock } = this.#env
     closers.begin(socket => this.find(socket as Socket) !== undefined)
     const step = this.#plan.closeSpread / Math.max(1, this.size)
@@ -306,7 +322,9 @@ export class Connections {
     connect(server, handle)
     if (isFresh || this.#newest === null) return
     addRequests(this.#newest, requests)
-    this.#keep(this.#newest).takeOver(clock.now() - age, idleTime(server, sockets.silence(this.#newest)))
+    const connection = this.#keep(this.#newest)
+    connection.takeOver(clock.now() - age, idleTime(server, sockets.silence(this.#newest)))
+    this.#observer.changed(connection)
   }
 
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
@@ -315,6 +333,8 @@ export class Connections {
     for (const connection of this.all()) {
       onCut(connection)
       connection.cut(how)
+      // Not when its socket has closed: after a second signal the process does not live that long.
+      this.#observer.closed(connection)
     }
   }
 

@@ -35,6 +35,15 @@ export const errors = {
   Handover: createError<[string, string]>(
     'FST_DRAIN_HANDOVER',
     'fastify-drain: no handover: %s; %s'),
+  MissingPeer: createError<[string, string, string]>(
+    'FST_DRAIN_MISSING_PEER',
+    'fastify-drain: %s needs a package that cannot be loaded (%s); run `npm install %s`'),
+  NotRegistered: createError<[string]>(
+    'FST_DRAIN_NOT_REGISTERED',
+    'fastify-drain: %s needs app.drain; register the plugin fastify-drain on this app before it'),
+  Metrics: createError<[string, string]>(
+    'FST_DRAIN_METRICS',
+    'fastify-drain: %s; %s'),
   SystemCall: createError<[string, string]>(
     'FST_DRAIN_SYSTEM_CALL',
     'fastify-drain: %s failed: %s'),

@@ -6,10 +6,12 @@ import type { DrainPhase, DrainReport } from './report.ts'
  * Hears how connections live, and how a drain goes. What has become of a connection is asked of the connection itself.
  */
 export interface Observer {
-  /** Whether anybody wants to know; while nobody does, connections are not told of. */
+  /** Whether anybody wants to know; while nobody does, nothing is told. */
   readonly isActive: boolean
+  /** Whether anybody wants to know of states: each request costs a little then. */
+  readonly wantsStates: boolean
   opened (connection: Connection): void
-  /** Its state may be another one now. */
+  /** Its state may be another one now; told from when `wantsStates` was seen. */
   changed (connection: Connection): void
   /** It has closed, and its outcome is known. */
   closed (connection: Connection): void
@@ -28,6 +30,7 @@ export class Observers implements Observer {
   }
 
   get isActive (): boolean { return this.#observers.some(({ isActive }) => isActive) }
+  get wantsStates (): boolean { return this.#observers.some(({ wantsStates }) => wantsStates) }
   opened (connection: Connection): void { this.#tell(observer => observer.opened(connection)) }
   changed (connection: Connection): void { this.#tell(observer => observer.changed(connection)) }
   closed (connection: Connection): void { this.#tell(observer => observer.closed(connection)) }

@@ -2,6 +2,7 @@ import { once } from 'node:events'
 import http, { type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Drain, type DrainEnv } from '../../lib/drain.ts'
+import { Observers, type Observer } from '../../lib/observer.ts'
 import { resolveOptions, type FastifyDrainOptions } from '../../lib/options.ts'
 import type { DrainPhase } from '../../lib/report.ts'
 import { FakeClock } from './fake-clock.ts'
@@ -15,13 +16,15 @@ export function drainByHand (
   t: Teardown,
   options: FastifyDrainOptions = {},
   closeApp: DrainEnv['closeApp'] = async () => {},
-  listenSettled: DrainEnv['listenSettled'] = async () => {}
+  listenSettled: DrainEnv['listenSettled'] = async () => {},
+  observer: Observer = new Observers([])
 ) {
   const clock = new FakeClock()
   const lines: string[] = []
   const to = (level: string) => (_fields: object, message: string) => { lines.push(`${level}: ${message}`) }
   const drain = new Drain({
     ...plainEnv(clock),
+    observer,
     settings: resolveOptions(options, {}),
     log: { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') },
     closeApp,
