@@ -5,7 +5,7 @@ import type { Attributes, BatchObservableCallback, Meter, MeterProvider } from '
 import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from './errors.ts'
-import { count, drainOf, durations, loadPeer, phases, states } from './metrics.ts'
+import { count, drainOf, durations, loadPeer, phases, states, type Readings } from './metrics.ts'
 import { compile, resolve, type Rule } from './options.ts'
 
 export interface OpenTelemetryMetricsOptions {
@@ -37,15 +37,22 @@ const rules: Record<keyof OpenTelemetryMetricsOptions, Rule> = {
 const checks = compile(rules)
 const subpath = 'fastify-drain/opentelemetry'
 
-// The attributes of the apps that are open, by meter: with the same ones the last app would hide the others.
-const open = new WeakMap<Meter, Set<string>>()
+/** An app of a meter. */
+interface Seat {
+  readings: Readings
+  isOpen: boolean
+  leave (): void
+}
+
+// By meter and attributes: of two apps with the same ones the second would hide the first.
+const seats = new WeakMap<Meter, Map<string, Seat>>()
 
 const plugin: FastifyPluginAsync<OpenTelemetryMetricsOptions> = async (app, options) => {
   const drain = drainOf(app, subpath)
   const { meterProvider, attributes } = resolve(options, checks) as unknown as OpenTelemetryMetricsOptions & { attributes: Attributes }
   const provider = meterProvider ?? (await loadPeer(subpath, '@opentelemetry/api', () => import('@opentelemetry/api'))).metrics.getMeterProvider()
   const meter = provider.getMeter('fastify-drain')
-  const leave = enter(meter, attributes)
+  const seat = seatFor(drain, meter, attributes)
 
   const connections = meter.createObservableUpDownCounter('fastify_drain.connection.count', { unit: '{connection}', description: 'Open connections, by state.' })
   const streams = meter.createObservableUpDownCounter('fastify_drain.stream.count', { unit: '{stream}', description: 'Open streams of all HTTP/2 sessions.' })
@@ -59,13 +66,14 @@ const plugin: FastifyPluginAsync<OpenTelemetryMetricsOptions> = async (app, opti
 
   const observables = [connections, streams, phase, lostPeers]
   const read: BatchObservableCallback = result => {
-    const counts = drain.connections
+    const { connections: counts, phase: current, lostPeers: lost } = seat.readings
     for (const state of states) result.observe(connections, counts[state], { ...attributes, 'http.connection.state': state })
     result.observe(streams, counts.streams, attributes)
-    for (const each of phases) result.observe(phase, each === drain.phase ? 1 : 0, { ...attributes, 'fastify_drain.phase': each })
-    result.observe(lostPeers, drain.lostPeers, attributes)
+    for (const each of phases) result.observe(phase, each === current ? 1 : 0, { ...attributes, 'fastify_drain.phase': each })
+    result.observe(lostPeers, lost, attributes)
   }
   meter.addBatchObservableCallback(read, observables)
+  seat.leave = () => meter.removeBatchObservableCallback(read, observables)
   const stopCounting = count(drain, {
     connectionClosed ({ outcome, error }) {
       closed.add(1, { ...attributes, 'fastify_drain.connection.outcome': outcome, ...(error === null ? {} : { 'error.type': error }) })
@@ -76,21 +84,26 @@ const plugin: FastifyPluginAsync<OpenTelemetryMetricsOptions> = async (app, opti
     }
   })
   app.addHook('onClose', async () => {
-    meter.removeBatchObservableCallback(read, observables)
     stopCounting()
-    leave()
+    // An SDK goes on reporting the last values that it was given: these are the last.
+    const { phase, connections, lostPeers } = drain
+    seat.readings = { phase, connections, lostPeers }
+    seat.isOpen = false
   })
 }
 
-function enter (meter: Meter, attributes: Attributes): () => void {
+function seatFor (readings: Readings, meter: Meter, attributes: Attributes): Seat {
   const key = JSON.stringify(Object.entries(attributes).sort())
-  const keys = open.get(meter) ?? new Set()
-  if (keys.has(key)) {
+  const ofMeter = seats.get(meter) ?? new Map<string, Seat>()
+  const before = ofMeter.get(key)
+  if (before?.isOpen === true) {
     throw new errors.Metrics('metrics with these attributes exist already', 'register them once for each app, and give each app attributes of its own, such as { attributes: { "app.name": "admin" } }')
   }
-  open.set(meter, keys.add(key))
-  return () => { keys.delete(key) }
+  before?.leave()
+  const seat: Seat = { readings, isOpen: true, leave () {} }
+  seats.set(meter, ofMeter.set(key, seat))
+  return seat
 }
 
-/** Register it behind the plugin, on the same app. */
+/** Register it behind the plugin, on the same app. What a drain did is still there to be exported when the app is closed. */
 export const drainMetrics = fp(plugin, { fastify: '5.x', name: subpath })

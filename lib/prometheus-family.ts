@@ -50,15 +50,13 @@ export class Family {
       throw new errors.Metrics(`another app of this registry has the labels ${list(this.#labelNames)}, this one ${list(Object.keys(labels))}`, 'give both the same names, or one of them a prefix')
     }
     const key = JSON.stringify(this.#labelNames.map(name => labels[name]))
-    if (this.#seats.get(key)?.isOpen === true) {
+    const before = this.#seats.get(key)
+    if (before?.isOpen === true) {
       throw new errors.Metrics('metrics with these labels are in this registry already', 'register them once for each app, and give each app labels of its own, such as { labels: { app: "admin" } }')
     }
     const seat: Seat = { labels, readings, isOpen: true }
     this.#seats.set(key, seat)
-    // A rate needs to know that there was none before.
-    for (const outcome of outcomes) closed.inc({ ...labels, outcome }, 0)
-    served.inc(labels, 0)
-    duration.zero(labels)
+    if (before === undefined) this.#zero(labels)
     return {
       connectionClosed: ({ outcome }) => closed.inc({ ...labels, outcome }),
       drained ({ duration: ms, requests }) {
@@ -71,6 +69,14 @@ export class Family {
         seat.readings = { phase, connections, lostPeers }
       }
     }
+  }
+
+  // A rate needs to know that there was none before.
+  #zero (labels: Labels): void {
+    const { closed, duration, served } = this.#metrics
+    for (const outcome of outcomes) closed.inc({ ...labels, outcome }, 0)
+    served.inc(labels, 0)
+    duration.zero(labels)
   }
 }
 

@@ -2,12 +2,13 @@ import t from 'tap'
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
+import { without } from './helpers/without-koffi.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 /** Runs a program that imports the built package by its name, as a user would. */
-async function evaluate (type: 'module' | 'commonjs', program: string): Promise<unknown> {
-  const { stdout } = await promisify(execFile)(process.execPath, [`--input-type=${type}`, '--eval', program], { cwd: root })
+async function evaluate (type: 'module' | 'commonjs', program: string, flags: string[] = []): Promise<unknown> {
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, `--input-type=${type}`, '--eval', program], { cwd: root })
   return JSON.parse(stdout)
 }
 
@@ -51,3 +52,61 @@ for (const type of ['module', 'commonjs'] as const) {
     })()`), [['replaceWorker', 'function']])
   })
 }
+
+const load = { module: 'await import', commonjs: 'require' } as const
+const peers = { prometheus: 'prom-client', opentelemetry: '@opentelemetry/api' } as const
+
+for (const type of ['module', 'commonjs'] as const) {
+  for (const [subpath, peer] of Object.entries(peers)) {
+    t.test(`fastify-drain/${subpath} measures an app (${type})`, async t => {
+      t.same(await evaluate(type, `(async () => {
+        const drain = ${type === 'module' ? "(await import('fastify-drain')).default" : "require('fastify-drain')"}
+        const all = ${load[type]}('fastify-drain/${subpath}')
+        const app = (${load[type]}('fastify')).default()
+        await app.register(drain, { signals: false })
+        await app.register(all.drainMetrics)
+        const { register } = ${load[type]}('prom-client')
+        const metrics = await register.metrics()
+        await app.close()
+        console.log(JSON.stringify([Object.keys(all).filter(name => name !== '__esModule'), metrics.includes('fastify_drain_phase{phase="serving"} 1')]))
+      })()`), [['drainMetrics'], subpath === 'prometheus'])
+    })
+
+    t.test(`fastify-drain/${subpath} says what to install where ${peer} is missing (${type})`, async t => {
+      t.match(await evaluate(type, `(async () => {
+        const drain = ${type === 'module' ? "(await import('fastify-drain')).default" : "require('fastify-drain')"}
+        const { drainMetrics } = ${load[type]}('fastify-drain/${subpath}')
+        const app = (${load[type]}('fastify')).default()
+        await app.register(drain, { signals: false })
+        app.register(drainMetrics).ready(error => console.log(JSON.stringify([error?.code, error?.message])))
+      })()`, without(peer)), [
+        'FST_DRAIN_MISSING_PEER', new RegExp(`fastify-drain/${subpath} needs a package that cannot be loaded \\(Cannot find (package|module) '${peer}'\\); run \`npm install ${peer}\``)
+      ])
+    })
+
+    t.test(`the plugin itself does without ${peer} (${type})`, async t => {
+      t.equal(await evaluate(type, `(async () => {
+        const drain = ${type === 'module' ? "(await import('fastify-drain')).default" : "require('fastify-drain')"}
+        const app = (${load[type]}('fastify')).default()
+        await app.register(drain, { signals: false })
+        await app.close()
+        console.log(JSON.stringify(app.drain.phase))
+      })()`, without(peer)), 'closed')
+    })
+  }
+}
+
+t.test('neither the plugin nor anything that it loads asks for prom-client or @opentelemetry/api', async t => {
+  t.same(await evaluate('commonjs', `
+    const Module = require('node:module')
+    const asked = new Set()
+    const { _load } = Module
+    Module._load = function (name, ...rest) { asked.add(name); return _load.call(this, name, ...rest) }
+    const drain = require('fastify-drain')
+    const app = require('fastify')()
+    app.register(drain, { signals: false })
+    app.ready().then(() => app.close()).then(() => {
+      console.log(JSON.stringify([...asked].filter(name => /prom-client|opentelemetry|prometheus/.test(name))))
+    })
+  `), [])
+})
