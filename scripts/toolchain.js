@@ -25,6 +25,8 @@ const systemTools = [
   { command: 'h2load', debian: 'nghttp2-client' },
   { command: 'hey', debian: 'hey' },
   { command: 'wrk', debian: 'wrk' },
+  // Scrapes an example, and is asked what the Grafana dashboard asks.
+  { command: 'prometheus', debian: 'prometheus' },
   { python: 'requests', debian: 'python3-requests' },
   { python: 'aiohttp', debian: 'python3-aiohttp' }
 ]
