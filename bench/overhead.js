@@ -18,10 +18,12 @@ await run(async () => {
     rounds: { type: 'number', min: 0, max: 100, default: 5, what: 'rounds of the heap measurement' },
     connections: { type: 'number', min: 1, max: 10_000, default: 2000, what: 'idle connections in the heap measurement' },
     against: { type: 'name', allowed: ['fastify-drain', 'bare', 'other-code'], default: 'fastify-drain', what: "what bare Fastify is compared with; 'bare' shows the noise of this machine, 'other-code' the price of any code that is loaded" },
+    metrics: { type: 'boolean', default: false, what: 'the plugin has its metrics for Prometheus on' },
     json: { type: 'text', what: 'file to write every single result to' }
   })
 
-  const variants = ['bare', flags.against]
+  if (flags.metrics && flags.against !== 'fastify-drain') throw new Error('--metrics is about the plugin: leave --against out')
+  const variants = ['bare', flags.metrics ? 'prometheus' : flags.against]
   const writeResults = await openResultsFile(flags.json)
   warnIfBusy()
   const load = startLoadProcess()
