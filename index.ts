@@ -1,7 +1,8 @@
-import type { FastifyInstance, FastifyPluginAsync, onRequestHookHandler, RouteOptions } from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import cluster from 'node:cluster'
 import type { Duplex } from 'node:stream'
+import { KeepAliveBehind } from './lib/behind.ts'
 import { systemClock } from './lib/clock.ts'
 import type { ConnectionCounts } from './lib/connections.ts'
 import { Diagnostics } from './lib/diagnostics.ts'
@@ -11,6 +12,9 @@ import { handoverProcess } from './lib/handover/club.ts'
 import { AppMember } from './lib/handover/member.ts'
 import { surroundings, whyImpossible } from './lib/handover/possible.ts'
 import { startedAs } from './lib/handover/successor.ts'
+import { Health } from './lib/health.ts'
+import { addHealthRoutes } from './lib/health-routes.ts'
+import { processes } from './lib/launcher.ts'
 import { limits } from './lib/limits.ts'
 import { inheritedListeners, whyIgnored } from './lib/listen/inherited.ts'
 import { Listeners } from './lib/listen/listeners.ts'
@@ -26,9 +30,11 @@ import { inWords, type Log } from './lib/progress.ts'
 import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
 import type { DrainPhase, DrainReport } from './lib/report.ts'
 import { resolveRouteOptions, type RouteDrainOptions } from './lib/route-options.ts'
+import type { HttpServer } from './lib/server.ts'
 import { ServiceManager } from './lib/service-manager.ts'
-import { stopOnSignals } from './lib/signals.ts'
+import { otherListeners, stopOnSignals } from './lib/signals.ts'
 import { Streams } from './lib/streams.ts'
+import { listenerWarnings, restartWarnings } from './lib/warnings.ts'
 
 /** What the plugin adds to the app, as `app.drain`. */
 export interface FastifyDrain {
@@ -86,7 +92,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
 
   const settings = resolveOptions(options, process.env)
-  const { log, initialConfig: { http2 = false, https = false } } = app
+  const { log, initialConfig: { http2 = false, https = false, keepAliveTimeout = 0, http2SessionTimeout = 0, forceCloseConnections } } = app
   const loaded = await loadNative()
   const native = typeof loaded === 'string' ? null : loaded
   const missing = limits(settings, loaded, { env: process.env, h2c: http2 && !https })
@@ -124,6 +130,8 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     signalAt: moment => drain.moments.signalAt(moment),
     random: Math.random
   })
+  const health = settings.health === false ? null : new Health({ paths: settings.health, clock: systemClock, log: logOf(app, options), drain })
+  const behind = settings.behind === false ? null : new KeepAliveBehind(settings.behind, { keepAliveTimeout, http2SessionTimeout })
   const serviceManager = serviceManagerOf(process.env, native, log)
   const member: AppMember | null = settings.handover === false ? null : new AppMember({ settings: settings.handover, log, drain, listeners, serviceManager: cluster.isWorker ? null : serviceManager })
   const leaveHandover = member === null ? () => {} : handover.join(member)
@@ -137,17 +145,19 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   }))
   app.decorateRequest('drainSignal', { getter () { return streams.signalOf(this.raw) } })
   app.addHook('onRoute', route => watchStreams(route, streams))
-  drain.connections.adopt(app.server)
+  if (health !== null) addHealthRoutes(app, health)
+  adopt(app.server)
   watchListen(app.server, (server, options) => {
     if (drain.phase !== 'serving') return refuseListen(server, options, new errors.Closing())
     if (server === app.server) listen.begin(server)
     listeners.prepare(server, options, server === app.server)
-    drain.connections.adopt(server)
+    adopt(server)
     stopBySignal()
   })
   app.addHook('onListen', async () => {
     listen.done()
     listeners.tellOfUnused()
+    warn()
     serviceManager?.ready(predecessor !== null)
     handover.listening({
       ready: async () => { if (settings.handover !== false) await settings.handover.ready?.() },
@@ -176,6 +186,26 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     leaveSignals()
   })
 
+  // What answers probes comes behind what a drain does to every answer.
+  function adopt (server: HttpServer): void {
+    behind?.apply(server)
+    health?.answerOn(server)
+    drain.connections.adopt(server)
+  }
+
+  function warn (): void {
+    const circumstances = { settings, env: process.env, processes, forceCloseConnections, contradiction: behind?.contradiction() ?? null }
+    for (const warning of restartWarnings(circumstances)) log.warn({}, `fastify-drain: ${warning}`)
+    // Many services add their listeners right behind app.listen().
+    if (settings.signals !== false && !warnOfListeners()) setImmediate(warnOfListeners)
+  }
+
+  function warnOfListeners (): boolean {
+    const warnings = settings.signals === false || drain.phase !== 'serving' ? [] : listenerWarnings(otherListeners(settings.signals))
+    for (const warning of warnings) log.warn({}, `fastify-drain: ${warning}`)
+    return warnings.length > 0
+  }
+
   function stopBySignal (): void {
     if ((settings.signals === false && member === null) || stopsOnSignals) return
     stopsOnSignals = true
@@ -186,6 +216,11 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
       uncaught: error => log.fatal({ err: error }, 'drain: an error that nobody caught ends the process')
     })
   }
+}
+
+// Fastify takes it from the options of any plugin for its routes.
+function logOf (app: FastifyInstance, { logLevel }: FastifyDrainOptions & { logLevel?: string }): FastifyBaseLogger {
+  return logLevel === undefined ? app.log : app.log.child({}, { level: logLevel })
 }
 
 function decorator (drain: Drain, handover: () => Promise<number>): FastifyDrain {

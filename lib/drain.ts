@@ -5,14 +5,11 @@ import { Connections, type RetirementPlan } from './connections.ts'
 import type { LeaveListener } from './listen/leave-listener.ts'
 import { Moments } from './moments.ts'
 import type { Observer } from './observer.ts'
-import type { Settings } from './options.ts'
+import { hooksAfterDeadline, type Settings } from './options.ts'
 import type { Sockets } from './os/sockets.ts'
 import { Progress, type Log } from './progress.ts'
 import { UpgradeClosers, type UpgradeCloser } from './protocols/upgraded.ts'
 import { Ledger, type DrainPhase, type DrainReport } from './report.ts'
-
-// What the onClose hooks of the app may take when the deadline has passed, in ms.
-const hooksAfterDeadline = 500
 
 // Long enough for a look-up of `localhost`; an onListen hook of the app can keep listen() busy for ever.
 const listenPatience = 1000

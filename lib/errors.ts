@@ -11,6 +11,15 @@ export const errors = {
   ImpossibleTimes: createError<[string, string, string, string]>(
     'FST_DRAIN_IMPOSSIBLE_TIMES',
     'fastify-drain: option "%s" is %s, which leaves no time to drain before "hardStopAfter" (%s); allowed: %s', 500, RangeError),
+  TooLate: createError<[string, string, string, string, string, string]>(
+    'FST_DRAIN_IMPOSSIBLE_TIMES',
+    'fastify-drain: option "hardStopAfter" is %s: with %s for onClose hooks behind it a drain ends %s too late, because the pod is killed after terminationGracePeriodSeconds (%s); set hardStopAfter to at most %s, or terminationGracePeriodSeconds to at least %s, and leave room for a preStop hook, which counts as well', 500, RangeError),
+  InvalidEnvironment: createError<[string, string, string]>(
+    'FST_DRAIN_INVALID_ENVIRONMENT',
+    'fastify-drain: environment variable "%s" is %s; allowed: %s', 500, TypeError),
+  HealthRoute: createError<[string, string, string, string]>(
+    'FST_DRAIN_HEALTH_ROUTE',
+    'fastify-drain: option "health.%s" is \'%s\', and the app has a route of its own there (%s); give one of them another path, or set "health.%s" to false'),
   NotAtRoot: createError<[]>(
     'FST_DRAIN_NOT_AT_ROOT',
     'fastify-drain: must be registered at the root instance, because connections belong to the server and not to a part of it; call app.register(drain) on the instance that Fastify() returned, or wrap the plugin around it with fastify-plugin'),

@@ -204,6 +204,7 @@ const knownSignals: readonly DrainSignal[] = [
 
 // setTimeout() takes at most a signed 32-bit number of milliseconds; a larger one fires at once.
 const longest = 2 ** 31 - 1
+const longestGracePeriod = Math.floor(longest / 1000)
 const milliseconds = (byDefault: number): Rule => ({
   schema: { type: 'integer', minimum: 0, maximum: longest },
   allowed: `a whole number of milliseconds from 0 to ${longest}`,
@@ -253,9 +254,10 @@ const handover: Record<keyof Handover, Rule> = {
   }
 }
 
+// Nothing that a router would take for a parameter, or decode.
 const path: Pick<Rule, 'schema' | 'allowed'> = {
-  schema: { anyOf: [{ const: false }, { type: 'string', pattern: '^/[^?#\\s]*$' }] },
-  allowed: 'false, or a path that begins with "/", without query'
+  schema: { anyOf: [{ const: false }, { type: 'string', pattern: '^/[\\w.~/-]*$' }] },
+  allowed: 'false, or a path that begins with "/" and has only letters, digits and the characters . _ ~ / - in it'
 }
 
 const health: Record<keyof Health, Rule> = {
@@ -331,8 +333,8 @@ export const rules: Record<keyof FastifyDrainOptions, Rule> = {
     default: false
   },
   terminationGracePeriodSeconds: {
-    schema: falseOr({ type: 'integer', minimum: 1, maximum: Math.floor(longest / 1000) }),
-    allowed: `false, or a whole number of seconds from 1 to ${Math.floor(longest / 1000)}`,
+    schema: falseOr({ type: 'integer', minimum: 1, maximum: longestGracePeriod }),
+    allowed: `false, or a whole number of seconds from 1 to ${longestGracePeriod}`,
     default: false
   },
   maxConnectionAge: {
@@ -356,6 +358,9 @@ export const rules: Record<keyof FastifyDrainOptions, Rule> = {
 /** The default of `shutdownDelay` in Kubernetes, where endpoints lag behind the SIGTERM. */
 export const kubernetesShutdownDelay = 5000
 
+/** What the onClose hooks of the app may take when the deadline has passed, in ms. */
+export const hooksAfterDeadline = 500
+
 // Fastify itself reads these from the options of any plugin.
 const fastifyOwn = ['prefix', 'logLevel', 'logSerializers']
 
@@ -378,14 +383,17 @@ export function compile (rules: Record<string, Rule>): Checked[] {
 
 /**
  * Checks what the user passed and fills in the defaults.
- * @throws FST_DRAIN_UNKNOWN_OPTION, FST_DRAIN_INVALID_OPTION, FST_DRAIN_IMPOSSIBLE_TIMES
+ * @throws FST_DRAIN_UNKNOWN_OPTION, FST_DRAIN_INVALID_OPTION, FST_DRAIN_INVALID_ENVIRONMENT, FST_DRAIN_IMPOSSIBLE_TIMES
  */
 export function resolveOptions (given: FastifyDrainOptions, env: NodeJS.ProcessEnv): Settings {
   const resolved = resolve(given, checks) as unknown as Settings
-  if (!isGiven(given, 'shutdownDelay') && env['KUBERNETES_SERVICE_HOST'] !== undefined) {
+  if (!isGiven(given, 'shutdownDelay') && isKubernetes(env)) {
     resolved.shutdownDelay = Math.min(kubernetesShutdownDelay, halfOf(resolved.hardStopAfter))
   }
+  const isGracePeriodGiven = isGiven(given, 'terminationGracePeriodSeconds')
+  if (!isGracePeriodGiven) resolved.terminationGracePeriodSeconds = gracePeriodOf(env)
   refuseImpossible(resolved)
+  refuseTooLate(resolved, isGracePeriodGiven ? 'the option terminationGracePeriodSeconds' : `the environment variable ${gracePeriodVariable}`)
   refuseAmbiguous(resolved)
   return resolved
 }
@@ -436,7 +444,37 @@ function refuseImpossible ({ shutdownDelay, closeSpread, hardStopAfter }: Settin
   }
 }
 
-function refuseAmbiguous ({ signals, handover }: Settings): void {
+/** Whether this process runs in a pod. */
+export function isKubernetes (env: NodeJS.ProcessEnv): boolean {
+  return env['KUBERNETES_SERVICE_HOST'] !== undefined
+}
+
+// The downward API has no such field, so the manifest says it twice.
+const gracePeriodVariable = 'TERMINATION_GRACE_PERIOD_SECONDS'
+
+function gracePeriodOf (env: NodeJS.ProcessEnv): number | false {
+  const text = env[gracePeriodVariable]
+  if (text === undefined) return false
+  const seconds = /^\d+$/.test(text) ? Number(text) : NaN
+  if (seconds >= 1 && seconds <= longestGracePeriod) return seconds
+  throw new errors.InvalidEnvironment(gracePeriodVariable, inspect(text), `a whole number of seconds from 1 to ${longestGracePeriod}; correct it, or leave it out`)
+}
+
+// Kubernetes kills what is left at the end of the grace period: neither the report nor the exit code would be seen.
+function refuseTooLate ({ hardStopAfter, terminationGracePeriodSeconds }: Settings, source: string): void {
+  if (hardStopAfter === false || terminationGracePeriodSeconds === false) return
+  const killedAfter = terminationGracePeriodSeconds * 1000
+  const ends = hardStopAfter + hooksAfterDeadline
+  if (ends < killedAfter) return
+  throw new errors.TooLate(
+    `${hardStopAfter} ms`, `${hooksAfterDeadline} ms`, `${ends - killedAfter} ms`, `${killedAfter} ms, from ${source}`,
+    `${killedAfter - hooksAfterDeadline - 1} ms`, `${Math.floor(ends / 1000) + 1} s`)
+}
+
+function refuseAmbiguous ({ signals, handover, health }: Settings): void {
+  if (health !== false && health.readiness !== false && health.readiness === health.liveness) {
+    throw new errors.InvalidOption('health.liveness', `'${health.liveness}', which is "health.readiness" as well`, 'another path, or false')
+  }
   if (signals === false || handover === false || !signals.some(signal => signal === handover.signal)) return
   throw new errors.InvalidOption('handover.signal', `'${handover.signal}', which is one of "signals" as well`, 'a signal that does not end the process')
 }

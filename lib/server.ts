@@ -8,6 +8,8 @@ export interface HttpServer extends Server {
   maxRequestsPerSocket?: number | null
   keepAliveTimeout?: number
   headersTimeout?: number
+  requestTimeout?: number
+  timeout?: number
   /** Newer versions of Node wait this much longer than they say. */
   keepAliveTimeoutBuffer?: number
 }

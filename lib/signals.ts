@@ -18,9 +18,16 @@ export interface Member {
  */
 const meetingPoint = Symbol.for('fastify-drain.signals.v1')
 
+interface Installed {
+  close (): void
+  uninstall (): void
+  /** What is called for each signal. */
+  listeners: Map<DrainSignal, unknown>
+}
+
 interface Club {
   members: Set<Member>
-  installed: { close (): void, uninstall (): void } | null
+  installed: Installed | null
   stopping: boolean
 }
 
@@ -69,8 +76,30 @@ function install (club: Club): void {
   if (wanted.size > 0) club.installed = installGrace(club, wanted)
 }
 
-function installGrace (club: Club, wanted: Set<DrainSignal>): Club['installed'] & object {
-  return closeWithGrace({
+/** Somebody else in this process who acts on a signal, at once. */
+export interface OtherListeners {
+  signal: DrainSignal
+  /** What the functions are called, as far as they have names. */
+  names: string[]
+}
+
+/** Who listens to these signals beside us. */
+export function otherListeners (signals: readonly DrainSignal[], host: NodeJS.Process = process): OtherListeners[] {
+  const { installed } = clubOf(host as Host)
+  return signals.flatMap(signal => {
+    const others = host.listeners(signal).filter(listener => listener !== installed?.listeners.get(signal))
+    // Those of signal-exit do nothing while somebody else listens; its copies tell each other how many they are.
+    return others.length > signalExits(host) ? [{ signal, names: others.map(({ name }) => name).filter(name => name !== '') }] : []
+  })
+}
+
+function signalExits (host: object): number {
+  const emitters = [Reflect.get(globalThis, Symbol.for('signal-exit emitter')), Reflect.get(host, '__signal_exit_emitter__')]
+  return emitters.reduce((sum, emitter) => sum + (typeof emitter?.count === 'number' ? emitter.count : 0), 0)
+}
+
+function installGrace (club: Club, wanted: Set<DrainSignal>): Installed {
+  const grace = closeWithGrace({
     // Each app keeps its own deadline, and its own log.
     delay: false,
     logger: false,
@@ -88,6 +117,8 @@ function installGrace (club: Club, wanted: Set<DrainSignal>): Club['installed'] 
     club.stopping = true
     await stopAll(club, signal ?? 'uncaught error', err)
   })
+  // It has just added them.
+  return { ...grace, listeners: new Map([...wanted].map(signal => [signal, process.listeners(signal).at(-1)])) }
 }
 
 // close-with-grace ends the process with 0 when this resolves, with 1 when it rejects or when there was an error.

@@ -118,6 +118,21 @@ function commandOf (pid: string): string {
   try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0.*$/s, '') } catch { return '' }
 }
 
+/** The arguments that a process was started with, its program first; none where nobody says. For looking at, not for logs. */
+export function argumentsOf (pid: number): string[] {
+  try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replace(/\0+$/, '').split('\0') } catch { return [] }
+}
+
+/** Who has started a process; `null`: nobody that can be seen from here. */
+export function parentOf (pid: number): number | null {
+  try {
+    const [, parent = '0'] = /.*\) \S (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? []
+    return parent === '0' ? null : Number(parent)
+  } catch {
+    return null
+  }
+}
+
 /** The name of a process, of at most 15 characters; `null`: nobody says. */
 export function nameOf (pid: number): string | null {
   try { return readFileSync(`/proc/${pid}/comm`, 'utf8').trimEnd() } catch { return null }
