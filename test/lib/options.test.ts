@@ -83,7 +83,7 @@ t.test('what is given wins over the default, zero and false included', async t =
     handover: { signal: false, readyTimeout: 1 },
     health: { readiness: '/ready', liveness: false },
     behind: 1,
-    terminationGracePeriodSeconds: 1,
+    terminationGracePeriodSeconds: 1, // nothing that could be too late: there is no deadline
     maxConnectionAge: 1000,
     maxRequestsPerConnection: 1,
     report: { file: 'drain.json' }
@@ -350,3 +350,73 @@ for (const [given, code, message] of [
     t.match(thrownFor(given), { code, message })
   })
 }
+
+t.test('health takes a switch, or paths that no router takes for anything else', async t => {
+  const both = { readiness: '/readyz', liveness: '/livez' }
+  t.strictSame(plain(resolve({ health: true }).health), both)
+  t.strictSame(plain(resolve({ health: {} }).health), both)
+  t.strictSame(plain(resolve({ health: { readiness: '/' } }).health), { ...both, readiness: '/' })
+  t.strictSame(plain(resolve({ health: { readiness: false, liveness: false } }).health), { readiness: false, liveness: false })
+  for (const value of ['', 'readyz', '/ready?x', '/ready#x', '/:name', '/*', '/a b', '/%20', '/ü', true, null, 1]) {
+    t.throws(() => resolve({ health: { readiness: value } }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: `fastify-drain: option "health.readiness" is ${inspect(value)}; allowed: false, or a path that begins with "/" and has only letters, digits and the characters . _ ~ / - in it`
+    }, inspect(value))
+  }
+  t.throws(() => resolve({ health: { liveness: '/readyz' } }), {
+    code: 'FST_DRAIN_INVALID_OPTION', message: /"health.liveness" is '\/readyz', which is "health.readiness" as well; allowed: another path, or false/
+  })
+})
+
+t.test('behind takes a proxy by name, or its idle timeout', async t => {
+  for (const value of ['aws-alb', 'aws-nlb', 'gcp', 'azure', 'nginx', 'envoy', 'cloudflare', 'cloudfront', 'oracle', 1, 86_400_000, false]) {
+    t.equal(resolve({ behind: value }).behind, value)
+  }
+  for (const value of ['alb', '', 0, -1, 1.5, 86_400_001, NaN, true, null, {}]) {
+    t.throws(() => resolve({ behind: value }), {
+      code: 'FST_DRAIN_INVALID_OPTION',
+      message: `fastify-drain: option "behind" is ${inspect(value)}; allowed: false, one of aws-alb, aws-nlb, gcp, azure, nginx, envoy, cloudflare, cloudfront, oracle, or its idle timeout: a whole number of milliseconds from 1 to 86400000`
+    }, inspect(value))
+  }
+})
+
+const variable = 'TERMINATION_GRACE_PERIOD_SECONDS'
+
+t.test('the grace period of the pod is an option, else an environment variable', async t => {
+  t.equal(resolve({}, { [variable]: '45' }).terminationGracePeriodSeconds, 45)
+  t.equal(resolve({ terminationGracePeriodSeconds: undefined }, { [variable]: '45' }).terminationGracePeriodSeconds, 45)
+  t.equal(resolve({ terminationGracePeriodSeconds: 60 }, { [variable]: '45' }).terminationGracePeriodSeconds, 60)
+  t.equal(resolve({ terminationGracePeriodSeconds: false }, { [variable]: 'garbage' }).terminationGracePeriodSeconds, false)
+  t.equal(resolve({ terminationGracePeriodSeconds: 30 }, { [variable]: 'garbage' }).terminationGracePeriodSeconds, 30)
+})
+
+t.test('garbage in the environment variable is an error that names it', async t => {
+  for (const text of ['', ' ', '30s', '30.5', '-30', '+30', '1e2', '0', '0x1e', ' 30', 'NaN', '$(GRACE)', '2147484']) {
+    t.throws(() => resolve({}, { [variable]: text }), {
+      code: 'FST_DRAIN_INVALID_ENVIRONMENT',
+      message: `fastify-drain: environment variable "${variable}" is ${inspect(text)}; allowed: a whole number of seconds from 1 to 2147483; correct it, or leave it out`
+    }, inspect(text))
+  }
+})
+
+t.test('a drain has to be over before the pod is killed, onClose hooks included', async t => {
+  t.equal(resolve({ terminationGracePeriodSeconds: 30 }).hardStopAfter, 25_000, 'the defaults of Kubernetes and of ours fit')
+  t.equal(resolve({ terminationGracePeriodSeconds: 10, hardStopAfter: 9499 }).hardStopAfter, 9499)
+  for (const [given, env, hardStopAfter, late, source] of [
+    [{ terminationGracePeriodSeconds: 10, hardStopAfter: 9500 }, {}, 9500, 0, '10000 ms, from the option terminationGracePeriodSeconds'],
+    [{ terminationGracePeriodSeconds: 20 }, {}, 25_000, 5500, '20000 ms, from the option terminationGracePeriodSeconds'],
+    [{ hardStopAfter: 60_000 }, { [variable]: '30' }, 60_000, 30_500, `30000 ms, from the environment variable ${variable}`]
+  ] as const) {
+    const grace = parseInt(source)
+    t.throws(() => resolve(given, env), {
+      name: 'FastifyError',
+      code: 'FST_DRAIN_IMPOSSIBLE_TIMES',
+      message: `fastify-drain: option "hardStopAfter" is ${hardStopAfter} ms: with 500 ms for onClose hooks behind it a drain ends ${late} ms too late, because the pod is killed after ` +
+        `terminationGracePeriodSeconds (${source}); set hardStopAfter to at most ${grace - 501} ms, or terminationGracePeriodSeconds to at least ${Math.floor((hardStopAfter + 500) / 1000) + 1} s, ` +
+        'and leave room for a preStop hook, which counts as well'
+    }, source)
+    t.doesNotThrow(() => resolve({ ...given, hardStopAfter: grace - 501 }, env), 'the first fix')
+    t.doesNotThrow(() => resolve({ ...given, terminationGracePeriodSeconds: Math.floor((hardStopAfter + 500) / 1000) + 1 }, env), 'the second fix')
+  }
+  t.ok(thrownFor({ terminationGracePeriodSeconds: 10 }) instanceof RangeError)
+})
