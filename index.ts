@@ -263,7 +263,8 @@ const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })
 
 export default fastifyDrain
 export { fastifyDrain }
-export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, KeepAlive } from './lib/options.ts'
+export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, Health, KeepAlive } from './lib/options.ts'
+export type { Behind } from './lib/behind.ts'
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
 export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
 export type { ConnectionCounts } from './lib/connections.ts'

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import { describe, expect, test } from 'tstyche'
 import drain, {
   fastifyDrain,
+  type Behind,
   type ConnectionCounts,
   type ConnectionOutcome,
   type ConnectionState,
@@ -11,6 +12,7 @@ import drain, {
   type FastifyDrain,
   type FastifyDrainOptions,
   type Handover,
+  type Health,
   type KeepAlive,
   type RouteDrainOptions
 } from '../index.ts'
@@ -102,6 +104,25 @@ describe('options', () => {
     expect<Handover>().type.toBeAssignableFrom<{ signal: false }>()
     expect<Handover>().type.not.toBeAssignableFrom<{ signal: 'SIGTERM' }>()
     expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ handover: 'SIGUSR2' }>()
+  })
+
+  test('health is a switch, or paths of which each can be left out', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ health: boolean | Health }>()
+    expect<Health>().type.toBe<{ readiness?: string | false, liveness?: string | false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ health: string }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ health: { readiness: true } }>()
+  })
+
+  test('know what is in front', () => {
+    expect<Behind>().type.toBe<'aws-alb' | 'aws-nlb' | 'gcp' | 'azure' | 'nginx' | 'envoy' | 'cloudflare' | 'cloudfront' | 'oracle'>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ behind: Behind | number | false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ behind: 'alb' }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ behind: true }>()
+  })
+
+  test('the grace period of a pod is in seconds', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ terminationGracePeriodSeconds: number | false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ terminationGracePeriodSeconds: string }>()
   })
 })
 
