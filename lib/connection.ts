@@ -82,6 +82,7 @@ export class Connection {
   #leaving = false
   #halfClosed = false
   #retiring: ServerResponse | null = null
+  #retirement: Retirement | null = null
   #goaway: Goaway | null = null
 
   constructor (transport: Socket, openedAt: number, env: ConnectionEnv, { handshake = false } = {}) {
@@ -123,6 +124,15 @@ export class Connection {
     if (this.session !== null) return this.session.state
     if (http1.isHttp1(this.socket)) return http1.stateOf(this.socket)
     return 'idle'
+  }
+
+  get isHandshaking (): boolean {
+    return this.#handshaking
+  }
+
+  /** Its HTTP/2 session was retired. */
+  get isSayingGoodbye (): boolean {
+    return this.#goaway !== null
   }
 
   /** How many streams of HTTP/2 are open. */
@@ -189,11 +199,14 @@ export class Connection {
     else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
   }
 
-  #retireSession (session: Session, { peerCloseTimeout, pingTimeout, lastCall: latest, onServed }: Retirement): void {
+  #retireSession (session: Session, retirement: Retirement): void {
+    const { peerCloseTimeout, pingTimeout, lastCall: latest, onServed } = retirement
     const { clock, sockets } = this.#env
+    this.#retirement = retirement
+    session.onServed = onServed
+    if (this.#goaway !== null) return this.#goaway.hurry({ peerCloseTimeout, pingTimeout, latest })
     this.#rememberPeer()
     session.watch()
-    session.onServed = onServed
     this.#goaway = new Goaway(session, {
       clock,
       // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.
@@ -212,12 +225,20 @@ export class Connection {
     this.#goaway?.announce()
   }
 
+  /** A stream has just been opened on its HTTP/2 session. */
+  streamOpened (): void {
+    this.#goaway?.streamOpened()
+  }
+
   /** Makes this answer of an HTTP/1.x connection the last one, then lets the peer close first. */
-  retireWith (answer: ServerResponse, { peerCloseTimeout, onServed, onIdle }: Retirement): void {
+  retireWith (answer: ServerResponse, retirement: Retirement): void {
+    // A drain may begin before the answer is finished.
+    this.#retirement = retirement
     // Pipelined behind an answer that is the last one so far: makeLast() follows the queue.
     if (this.#retiring !== null) return http1.sayClose(this.socket, answer)
     this.#retiring = answer
-    http1.makeLast(this.socket, answer, onServed, end => {
+    http1.makeLast(this.socket, answer, () => this.#retirement?.onServed(), end => {
+      const { peerCloseTimeout, onIdle } = this.#retirement ?? retirement
       this.#retiring = null
       if (end === 'keeps-alive') return onIdle(this)
       this.leave(end === 'ended-by-fin' ? 0 : peerCloseTimeout)

@@ -10,6 +10,7 @@ import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
 import { isStream, Session } from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
+import { Rotation, rotates, type RotationSettings } from './rotation.ts'
 import { addRequests, watchRequests, watchServer, type HttpServer } from './server.ts'
 
 /** How many connections are in each state; a closed one is not counted any more. */
@@ -35,6 +36,8 @@ export interface RetirementPlan {
 
 export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut' | 'onHalfClosed'> {
   observer: Observer
+  /** Which connections are ended while the app serves. */
+  rotation?: RotationSettings
   /** Calls `stop`, which closes a listener, when that loses no connection. */
   leave: LeaveListener
 }
@@ -62,6 +65,7 @@ export class Connections {
   readonly #upgradeCloser: Paced<Connection>
   readonly #leave: LeaveListener
   readonly #observer: Observer
+  readonly #rotation: Rotation | null
   /** Whether requests are told of, too. */
   #observesRequests = false
   #newest: Socket | null = null
@@ -77,12 +81,15 @@ export class Connections {
   readonly #onSocketClose: (this: Socket) => void
   readonly #destroySoon: (this: Socket) => void
 
-  constructor ({ clock, times, sockets, closers, leave, observer }: ConnectionsEnv, events: ConnectionsEvents) {
+  constructor ({ clock, times, sockets, closers, leave, observer, rotation }: ConnectionsEnv, events: ConnectionsEvents) {
     const connections = this
     this.#env = { clock, times, sockets, closers, onTimedOut: events.onTimedOut, onHalfClosed: connection => this.#observer.changed(connection) }
     this.#observer = observer
     this.#leave = leave
     this.#events = events
+    this.#rotation = rotation === undefined || !rotates(rotation)
+      ? null
+      : new Rotation({ ...rotation, clock, random: Math.random, find: socket => this.find(socket) })
     this.#idleCloser = new IdleCloser(clock)
     this.#announcer = new Paced(clock, connections => { for (const connection of connections) connection.announce() })
     this.#upgradeCloser = new Paced(clock, connections => {
@@ -119,6 +126,7 @@ export class Connections {
   adopt (server: HttpServer): void {
     if (this.#servers.has(server)) return
     this.#servers.add(server)
+    this.#rotation?.watch(server)
     watchServer(server, {
       opened: (socket, handshake) => this.#opened(socket, handshake),
       secured: socket => this.#secured(socket),
@@ -202,11 +210,13 @@ export class Connections {
     const connection = this.#newest === null ? undefined : this.find(this.#newest)
     if (connection === undefined) return
     connection.hasSession(new Session(session, this.#env.clock))
+    this.#rotation?.hasSession(connection, session)
     if (this.#observesRequests) this.#observeStreams(connection)
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 
   #upgraded (socket: Socket): void {
+    this.#rotation?.leaveAlone(transportOf(socket))
     const connection = this.#closingIdle || this.#observer.wantsStates ? this.find(socket) : undefined
     if (connection === undefined) return
     this.#observer.changed(connection)
@@ -251,6 +261,7 @@ export class Connections {
   retire (plan: RetirementPlan): void {
     const { clock } = this.#env
     this.#plan = plan
+    this.#rotation?.stop()
     this.#retiredAt = clock.now()
     this.#retirement = {
       peerCloseTimeout: plan.peerCloseTimeout,
@@ -322,6 +333,7 @@ export class Connections {
     connect(server, handle)
     if (isFresh || this.#newest === null) return
     addRequests(this.#newest, requests)
+    this.#rotation?.openedAt(this.#newest, clock.now() - age)
     const connection = this.#keep(this.#newest)
     connection.takeOver(clock.now() - age, idleTime(server, sockets.silence(this.#newest)))
     this.#observer.changed(connection)

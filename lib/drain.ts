@@ -73,7 +73,7 @@ export class Drain {
     this.#ledger = new Ledger(clock)
     this.#progress = new Progress(log, clock)
     this.#closers = new UpgradeClosers(error => this.#progress.closerFailed(error))
-    this.connections = new Connections({ clock, times: settings, sockets, closers: this.#closers, leave, observer }, {
+    this.connections = new Connections({ clock, times: settings, sockets, closers: this.#closers, leave, observer, rotation: settings }, {
       onLate: () => this.#ledger.accepted(),
       onServed: () => this.#ledger.served(),
       onTimedOut: connection => this.#ledger.straggler(connection, 'timed-out'),

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
+import type { Http2ServerRequest, Http2Session, ServerHttp2Session } from 'node:http2'
 import { Socket, type Server } from 'node:net'
 import { Server as TlsServer } from 'node:tls'
 
@@ -106,6 +106,26 @@ export function requestsOn (socket: CountedSocket): number {
 /** A connection has brought requests to another process before. */
 export function addRequests (socket: CountedSocket, count: number): void {
   socket[requests] = requestsOn(socket) + count
+}
+
+/**
+ * Calls `reached` with the `limit`th request of each connection, and with those behind it, before anybody can answer them. A stream of
+ * HTTP/2 is a request; its identifier says how many there were, as clients leave none out. To be called before `watchServer()`.
+ */
+export function countRequests (server: HttpServer, limit: number, reached: {
+  answer (socket: Socket, answer: ServerResponse): void
+  stream (session: Http2Session): void
+}): void {
+  server.prependListener('request', (request: IncomingMessage | Http2ServerRequest, answer: ServerResponse) => {
+    if ('stream' in request) {
+      const { id = 0, session } = request.stream
+      if (id >= 2 * limit - 1 && session !== undefined) reached.stream(session)
+      return
+    }
+    // limitRequests() has come first then, and has counted it.
+    if (!limitsRequests(server)) addRequests(request.socket, 1)
+    if (requestsOn(request.socket) >= limit) reached.answer(request.socket, answer)
+  })
 }
 
 // Node says `Connection: close` with the last answer, and then waits for the client to close.

@@ -50,7 +50,7 @@ const highestStream = 2 ** 31 - 1
  */
 export class Goaway {
   readonly #session: Session
-  readonly #env: GoawayEnv
+  #env: GoawayEnv
   #announced: boolean
   #noticed = false
   #settling = false
@@ -66,7 +66,7 @@ export class Goaway {
     this.#env = env
     // What cannot be told counts as told.
     this.#announced = env.writeNow === null && session.used
-    session.onChange = change => change === 'opened' ? this.#opened() : this.#closed()
+    session.onChange = change => change === 'opened' ? this.streamOpened() : this.#closed()
     session.session.once('close', () => {
       this.#isEnding = true
       this.#cancelWait()
@@ -102,7 +102,16 @@ export class Goaway {
     if (this.#session.open === 0) this.#waitForQuiet()
   }
 
-  #opened (): void {
+  /** A drain begins when this goodbye was under way already: it has to come to its end in time. */
+  hurry (times: Pick<GoawayEnv, 'peerCloseTimeout' | 'pingTimeout' | 'latest'>): void {
+    this.#env = { ...this.#env, ...times }
+    if (this.#refusing || this.#isOver()) return
+    if (this.#noticed) this.#refuseIn(times.pingTimeout)
+    else if (this.#settling) this.#refuseIn(Math.max(0, times.latest - this.#env.clock.now()))
+  }
+
+  /** The peer has just opened a stream. */
+  streamOpened (): void {
     const { open, peak } = this.#session
     if (this.#isUndecided && open >= peak * this.#patience) this.#refuse()
   }

@@ -25,6 +25,7 @@ interface Answer extends ServerResponse {
   _hasBody?: boolean
   _last?: boolean
   maxRequestsOnConnectionReached?: boolean
+  _removedConnection?: boolean
 }
 
 export type Http1State = 'active' | 'idle' | 'upgraded'
@@ -147,11 +148,11 @@ function endOf ({ _hasBody: hasBody, _header: head }: Answer): AnswerEnd {
 }
 
 // Handlers that set `Connection: keep-alive` themselves (hand-written SSE, proxies that copy the header
-// of their upstream) would contradict us.
+// of their upstream) would contradict us, and those that remove it would keep it from the client.
 function overrideConnectionHeader (answer: Answer): void {
   const writeHead = answer.writeHead as (...args: unknown[]) => ServerResponse
   answer.writeHead = function (...args: unknown[]): ServerResponse {
-    if (answer.hasHeader('connection')) answer.setHeader('connection', 'close')
+    if (answer.hasHeader('connection') || answer._removedConnection === true) answer.setHeader('connection', 'close')
     writeHead.apply(answer, args.map(arg => typeof arg === 'object' && arg !== null ? withClose(arg) : arg))
     // After an answer with an explicit close Node drops those that are pipelined behind it.
     if (endOf(answer) === 'says-close') answer._last = false
