@@ -46,7 +46,12 @@ async function setUp (t: Teardown, rotation: Partial<RotationSettings> = {}, pre
     return client
   }
   return {
-    clock, connections, events, open, server, connect,
+    clock,
+    connections,
+    events,
+    open,
+    server,
+    connect,
     /** How many listen to requests, besides the app itself. */
     get listeners () { return server.listenerCount('request') - listeners },
     growOld: () => clock.pass(1.2 * age),

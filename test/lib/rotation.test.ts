@@ -28,8 +28,17 @@ function setUp ({ random = () => 0.5, ...settings }: Partial<RotationSettings> &
     const log: Array<[string, number]> = []
     const note = (what: string) => () => { log.push([what, clock.now()]) }
     const connection = {
-      transport: socket, socket, log, state: 'idle', session: { used: true }, isHandshaking: false, isSayingGoodbye: false,
-      retire: note('retired'), announce: note('announced'), leave: note('settled'), ...more
+      transport: socket,
+      socket,
+      log,
+      state: 'idle',
+      session: { used: true },
+      isHandshaking: false,
+      isSayingGoodbye: false,
+      retire: note('retired'),
+      announce: note('announced'),
+      leave: note('settled'),
+      ...more
     }
     connections.set(socket, connection as never)
     server.emit('connection', socket)

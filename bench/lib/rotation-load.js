@@ -1,0 +1,123 @@
+import http2 from 'node:http2'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { Client } from 'undici'
+
+import { createTally } from './tally.js'
+
+const requestTimeout = 10_000
+
+/**
+ * Long-lived clients, each with one connection at a time: GET and POST in turn over HTTP/1.1, GET over HTTP/2, then a pause. A connection that was told to
+ * end is replaced by another one. Nothing is retried.
+ *
+ * @param {object} options
+ * @param {number} options.port
+ * @param {'http' | 'https' | 'h2c' | 'h2'} options.protocol
+ * @param {number} options.clients
+ * @param {number} options.think pause between two requests, in ms
+ */
+export function startRotationLoad ({ port, protocol, clients, think }) {
+  const tally = createTally()
+  const stopping = new AbortController()
+  const secure = protocol === 'https' || protocol === 'h2'
+  const origin = `${secure ? 'https' : 'http'}://127.0.0.1:${port}`
+  const connect = protocol.startsWith('h2') ? connectHttp2 : connectHttp1
+  let silent = clients
+  let resolveWarm
+  const warm = new Promise(resolve => { resolveWarm = resolve })
+  const ended = Promise.all(Array.from({ length: clients }, (_, i) => run(i)))
+
+  return {
+    counts: tally.counts,
+    /** Resolves when each of them has had an answer. */
+    warm,
+
+    async stop () {
+      stopping.abort()
+      await ended
+      return tally.counts
+    }
+  }
+
+  async function run (id) {
+    const client = connect(origin, tally)
+    await sleep(Math.random() * think)
+    for (let n = 0; !stopping.signal.aborted; n++) {
+      const start = performance.now()
+      try {
+        const { status, body, expected } = await client.ask(id, n)
+        tally.answered(status, body === expected, performance.now() - start)
+      } catch (error) {
+        tally.lost(error)
+      }
+      if (n === 0 && --silent === 0) resolveWarm()
+      // Each has its own rhythm.
+      await sleep(think * (0.5 + Math.random()))
+    }
+    await client.close()
+  }
+}
+
+function connectHttp1 (origin, tally) {
+  const client = new Client(origin, {
+    pipelining: 1,
+    connect: { timeout: requestTimeout, rejectUnauthorized: false },
+    headersTimeout: requestTimeout,
+    bodyTimeout: requestTimeout
+  })
+  client.on('connect', () => tally.connected())
+  return {
+    async ask (id, n) {
+      const { expected, ...options } = n % 2 === 0 ? get(id, n) : post(id, n)
+      const { statusCode: status, body } = await client.request(options)
+      return { status, body: await body.text(), expected }
+    },
+    close: () => client.destroy()
+  }
+}
+
+function connectHttp2 (origin, tally) {
+  let session = null
+  return {
+    async ask (id, n) {
+      if (session === null) open()
+      const { path, expected } = get(id, n)
+      return { ...await exchange(session, path), expected }
+    },
+    async close () { session?.destroy() }
+  }
+
+  function open () {
+    const own = session = http2.connect(origin, { rejectUnauthorized: false })
+    tally.connected()
+    const leave = () => { if (session === own) session = null }
+    own.on('goaway', leave)
+    own.on('close', leave)
+    own.on('error', leave)
+  }
+}
+
+function exchange (session, path) {
+  return new Promise((resolve, reject) => {
+    const stream = session.request({ ':path': path })
+    let status
+    let body = ''
+    stream.setTimeout(requestTimeout, () => stream.destroy(new Error('no answer in time')))
+    stream.on('response', headers => { status = headers[':status'] })
+    stream.setEncoding('utf8').on('data', text => { body += text })
+    stream.on('error', reject)
+    stream.on('close', () => status === undefined ? reject(new Error('no answer')) : resolve({ status, body }))
+  })
+}
+
+// The answer repeats what only this request said, so an answer to another request is not taken for it.
+function get (id, n) {
+  return { method: 'GET', path: `/items/${id}-${n}`, expected: `{"id":"${id}-${n}"}` }
+}
+
+function post (id, n) {
+  const body = JSON.stringify({ id, n, text: 'a small body' })
+  return { method: 'POST', path: '/items', headers: { 'content-type': 'application/json' }, body, expected: body }
+}
