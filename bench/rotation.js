@@ -57,23 +57,24 @@ function name ({ protocol, maxConnectionAge }) {
 }
 
 function progress (result, { age, periods }) {
-  const { requests, lost, connections, errors, load } = result
+  const { requests, lost, refused, connections, errors, load } = result
   const shares = Array.from({ length: periods + 1 }, (_, i) => shareAt(result, i * age).toFixed(2))
   const why = lost === 0 ? '' : ` ${JSON.stringify(errors)}`
-  return `${name(result)}: ${requests} requests, ${lost} lost${why}, ${connections} connections; largest share, as a multiple of the fair one, ` +
+  return `${name(result)}: ${requests} requests, ${lost} lost${why}, ${refused} refused, ${connections} connections; largest share, as a multiple of the fair one, ` +
     `period by period: ${shares.join(', ')} (load average ${load.toFixed(1)})`
 }
 
 // Connections are told at 90 to 110 % of the age, and go with the next answer.
 function shareAt ({ samples }, ms) {
-  return largestShare(samples.findLast(({ at }, i) => i === 0 || at <= ms + 50).counts)
+  const distance = ({ at }) => Math.abs(at - ms)
+  return largestShare(samples.reduce((best, sample) => distance(sample) < distance(best) ? sample : best).counts)
 }
 
 function table (results, ways, { age, periods }) {
   const moments = [0, 0.9, 1, 1.1, ...Array.from({ length: periods - 1 }, (_, i) => i + 2)].filter(n => n <= periods)
   const table = new Table({
-    head: ['server', 'requests', 'lost', '503', 'connections', 'longest wait, ms', ...moments.map(n => `largest share at ${n} age`)],
-    colAligns: ['left', ...Array(5 + moments.length).fill('right')],
+    head: ['server', 'requests', 'lost', '503', 'refused', 'never sent', 'connections', 'longest wait, ms', ...moments.map(n => `largest share at ${n} age`)],
+    colAligns: ['left', ...Array(7 + moments.length).fill('right')],
     style: { head: [], border: [] }
   })
   for (const way of ways) {
@@ -81,7 +82,7 @@ function table (results, ways, { age, periods }) {
     table.push([
       name(way),
       Math.round(median(rounds.map(({ requests }) => requests))),
-      ...['lost', 'answered503', 'connections', 'latencyMax'].map(what => medianAndWorst(rounds.map(result => result[what]), 0)),
+      ...['lost', 'answered503', 'refused', 'neverSent', 'connections', 'latencyMax'].map(what => medianAndWorst(rounds.map(result => result[what]), 0)),
       ...moments.map(n => medianAndWorst(rounds.map(result => shareAt(result, n * age)), 2))
     ])
   }

@@ -51,6 +51,8 @@ export interface Retirement {
   lastCall: number
   /** How long a PING of HTTP/2 may stay unanswered, in ms. */
   pingTimeout: number
+  /** Nothing depends on the end of its HTTP/2 session: what is idle and cannot be told without a loss stays for its next stream. */
+  mayWait?: boolean
   /** An answer was finished. */
   onServed (): void
   /** An answer that could not say close any more was finished: the client may send another request. */
@@ -200,7 +202,7 @@ export class Connection {
   }
 
   #retireSession (session: Session, retirement: Retirement): void {
-    const { peerCloseTimeout, pingTimeout, lastCall: latest, onServed } = retirement
+    const { peerCloseTimeout, pingTimeout, lastCall: latest, mayWait = false, onServed } = retirement
     const { clock, sockets } = this.#env
     this.#retirement = retirement
     session.onServed = onServed
@@ -215,6 +217,7 @@ export class Connection {
       peerCloseTimeout,
       pingTimeout,
       latest,
+      mayWait,
       // Below TLS it would be no record.
       writeNow: sockets.canWriteNow && this.socket === this.transport ? bytes => sockets.writeNow(this.transport, bytes) : null
     })
@@ -223,6 +226,11 @@ export class Connection {
   /** Tells the client of an HTTP/2 session that it shall soon go elsewhere. */
   announce (): void {
     this.#goaway?.announce()
+  }
+
+  /** From now on fewer and fewer open streams of its HTTP/2 session are enough to refuse those that come. */
+  settle (): void {
+    this.#goaway?.settle()
   }
 
   /** A stream has just been opened on its HTTP/2 session. */

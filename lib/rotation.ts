@@ -67,7 +67,7 @@ export class Rotation {
     this.#env = env
     this.#grace = env.maxConnectionAge === false ? longestGrace : Math.min(longestGrace, env.maxConnectionAge * jitter)
     this.#old = new Paced(env.clock, connections => { for (const connection of connections) this.#rotate(connection) })
-    this.#settling = new Paced(env.clock, connections => { for (const connection of connections) connection.leave(0) })
+    this.#settling = new Paced(env.clock, connections => { for (const connection of connections) connection.settle() })
     this.#lastAnswers = new LastAnswers((connection, answer) => connection.retireWith(answer, this.#retirement))
     this.#onSocketClose = function () { rotation.leaveAlone(this) }
   }
@@ -169,6 +169,7 @@ export class Rotation {
       peerCloseTimeout,
       pingTimeout,
       lastCall: clock.now() + 2 * this.#grace,
+      mayWait: true,
       onServed () {},
       // It was told to close by a head that was not Node's.
       onIdle: connection => connection.leave(peerCloseTimeout)

@@ -123,17 +123,32 @@ for (const name of ['h2c', 'h2'] as const) {
     t.equal(refused, 0)
   })
 
-  t.test(`${name}: an idle session that is old is closed without a request`, async t => {
-    const server = servers[name]
-    const { to } = await server.start(t, { maxConnectionAge })
-    const [used, unused] = [asHttp2(await server.client(t, to)), asHttp2(await server.client(t, to))]
-    await used.ask('/').answer()
-    for (const client of [used, unused]) {
-      await endsWell(t, client)
-      t.equal(client.goaways.at(-1)?.code, 0)
-    }
-  })
 }
+
+t.test('h2c: an idle session that is old is closed without a request', async t => {
+  const server = servers.h2c
+  const { to } = await server.start(t, { maxConnectionAge })
+  const [used, unused] = [asHttp2(await server.client(t, to)), asHttp2(await server.client(t, to))]
+  await used.ask('/').answer()
+  for (const client of [used, unused]) {
+    await endsWell(t, client)
+    t.equal(client.goaways.at(-1)?.code, 0)
+  }
+})
+
+t.test('h2: an idle session that is old stays until its next stream, which is served and tells it', async t => {
+  const { to } = await servers.h2.start(t, { maxConnectionAge })
+  const clients = [asHttp2(await servers.h2.client(t, to)), asHttp2(await servers.h2.client(t, to))]
+  // What it has had open at the same time, it will not have again.
+  await Promise.all(Array.from({ length: 5 }, () => clients[0]!.ask('/').answer()))
+  await sleep(2 * age)
+  for (const client of clients) {
+    t.same(client.goaways, [])
+    t.equal((await client.ask('/').answer()).body, 'hello')
+    await endsWell(t, client)
+    t.equal(client.goaways.at(-1)?.lastStream, client === clients[0] ? 11 : 1)
+  }
+})
 
 t.test('an idle connection of HTTP/1.x that is old is not closed before keepAliveTimeout', async t => {
   const { app, to } = await servers.http.start(t, { maxConnectionAge }, undefined, { keepAliveTimeout: 2500 })

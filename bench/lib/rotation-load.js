@@ -1,16 +1,19 @@
 import http2 from 'node:http2'
+import net from 'node:net'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
+import tls from 'node:tls'
 
 import { Client } from 'undici'
 
+import { SentStreams } from './sent-streams.js'
 import { createTally } from './tally.js'
 
 const requestTimeout = 10_000
 
 /**
  * Long-lived clients, each with one connection at a time: GET and POST in turn over HTTP/1.1, GET over HTTP/2, then a pause. A connection that was told to
- * end is replaced by another one. Nothing is retried.
+ * end is replaced by another one. Nothing is retried but a stream that was refused, or that the client never sent, because of GOAWAY.
  *
  * @param {object} options
  * @param {number} options.port
@@ -20,6 +23,8 @@ const requestTimeout = 10_000
  */
 export function startRotationLoad ({ port, protocol, clients, think }) {
   const tally = createTally()
+  // Of HTTP/2: what the server refused, and what the client itself kept back when GOAWAY came.
+  Object.assign(tally.counts, { refused: 0, neverSent: 0 })
   const stopping = new AbortController()
   const secure = protocol === 'https' || protocol === 'h2'
   const origin = `${secure ? 'https' : 'http'}://127.0.0.1:${port}`
@@ -79,36 +84,58 @@ function connectHttp1 (origin, tally) {
 }
 
 function connectHttp2 (origin, tally) {
-  let session = null
+  let connection = null
   return {
     async ask (id, n) {
-      if (session === null) open()
       const { path, expected } = get(id, n)
-      return { ...await exchange(session, path), expected }
+      while (true) {
+        connection ??= open(origin, () => { connection = null })
+        if (connection.isNew) {
+          connection.isNew = false
+          tally.connected()
+        }
+        const outcome = await exchange(connection, path)
+        if (outcome.status !== undefined) return { ...outcome, expected }
+        // Nobody has executed it; browsers and most other clients send such a request again by themselves.
+        tally.counts[outcome.wasSent ? 'refused' : 'neverSent']++
+      }
     },
-    async close () { session?.destroy() }
-  }
-
-  function open () {
-    const own = session = http2.connect(origin, { rejectUnauthorized: false })
-    tally.connected()
-    const leave = () => { if (session === own) session = null }
-    own.on('goaway', leave)
-    own.on('close', leave)
-    own.on('error', leave)
+    async close () { connection?.session.destroy() }
   }
 }
 
-function exchange (session, path) {
+function open (origin, onLeave) {
+  const { hostname: host, port, protocol } = new URL(origin)
+  const to = { host, port, noDelay: true }
+  const wire = new SentStreams(protocol === 'https:' ? tls.connect({ ...to, rejectUnauthorized: false, ALPNProtocols: ['h2'] }) : net.connect(to))
+  const session = http2.connect(origin, { createConnection: () => wire })
+  let left = false
+  for (const event of ['goaway', 'close', 'error']) {
+    session.on(event, () => {
+      if (!left) onLeave()
+      left = true
+    })
+  }
+  return { session, wire, isNew: true }
+}
+
+function exchange ({ session, wire }, path) {
   return new Promise((resolve, reject) => {
     const stream = session.request({ ':path': path })
     let status
     let body = ''
+    let error = new Error('no answer')
     stream.setTimeout(requestTimeout, () => stream.destroy(new Error('no answer in time')))
     stream.on('response', headers => { status = headers[':status'] })
     stream.setEncoding('utf8').on('data', text => { body += text })
-    stream.on('error', reject)
-    stream.on('close', () => status === undefined ? reject(new Error('no answer')) : resolve({ status, body }))
+    stream.on('error', problem => { error = problem })
+    stream.on('close', () => {
+      const wasSent = wire.has(stream.id)
+      wire.forget(stream.id)
+      if (stream.rstCode === http2.constants.NGHTTP2_NO_ERROR && status !== undefined) resolve({ status, body })
+      else if (!wasSent || stream.rstCode === http2.constants.NGHTTP2_REFUSED_STREAM) resolve({ wasSent })
+      else reject(error)
+    })
   })
 }
 

@@ -46,8 +46,7 @@ export async function rotateUnderLoad ({ protocol, replicas, first, processes, c
       samples.push(sample)
       onSample(sample)
     }
-    const { requests, lost, answered503, connections, latencyMax, errors } = await load.stop()
-    return { protocol, maxConnectionAge, samples, requests, lost, answered503, connections, latencyMax, errors, load: loadavg()[0] }
+    return { protocol, maxConnectionAge, samples, ...await load.stop(), load: loadavg()[0] }
   } finally {
     chooser?.close()
     for (const tell of members) tell.end()

@@ -19,6 +19,8 @@ export interface GoawayEnv {
   pingTimeout: number
   /** When a session must be told at the latest that no further stream is served, on the clock, in ms. */
   latest: number
+  /** Nothing depends on its end: where no notice can be written, one that is idle stays for its next stream, after `latest`, too. */
+  mayWait?: boolean
 }
 
 // RFC 9113 section 6.8: a frame of type 7 on stream 0, the last stream identifier 2^31-1, the code NO_ERROR. New streams
@@ -95,19 +97,19 @@ export class Goaway {
     if (!this.#announced) this.announce()
     // A session whose peer has said GOAWAY meanwhile is on its way out, and its timers are not those of below.
     if (this.#isOver() || this.#noticed || this.#refusing) return
-    const { clock, latest } = this.#env
+    const { clock, latest, mayWait = false } = this.#env
     this.#settling = true
     this.#settledAt = clock.now()
+    if (mayWait) return
     this.#refuseIn(Math.max(0, latest - clock.now()))
     if (this.#session.open === 0) this.#waitForQuiet()
   }
 
   /** A drain begins when this goodbye was under way already: it has to come to its end in time. */
   hurry (times: Pick<GoawayEnv, 'peerCloseTimeout' | 'pingTimeout' | 'latest'>): void {
-    this.#env = { ...this.#env, ...times }
-    if (this.#refusing || this.#isOver()) return
-    if (this.#noticed) this.#refuseIn(times.pingTimeout)
-    else if (this.#settling) this.#refuseIn(Math.max(0, times.latest - this.#env.clock.now()))
+    this.#env = { ...this.#env, ...times, mayWait: false }
+    this.#settling = false
+    if (this.#noticed && !this.#refusing && !this.#isOver()) this.#refuseIn(times.pingTimeout)
   }
 
   /** The peer has just opened a stream. */
@@ -120,7 +122,7 @@ export class Goaway {
     if (!this.#announced) this.announce()
     if (this.#session.open > 0) return
     if (this.#final) this.#letPeerClose()
-    else if (this.#settling && this.#isUndecided) this.#waitForQuiet()
+    else if (this.#settling && this.#isUndecided && this.#env.mayWait !== true) this.#waitForQuiet()
   }
 
   get #isUndecided (): boolean {
@@ -128,7 +130,7 @@ export class Goaway {
     return (this.#settling || isTold) && !this.#noticed && !this.#refusing
   }
 
-  // From 1 at the end of the grace to 0 at the latest moment.
+  // From 1 at the end of the grace to 0 at the latest moment, and less after it.
   get #patience (): number {
     if (!this.#settling) return 1
     const { clock, latest } = this.#env

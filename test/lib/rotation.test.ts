@@ -37,7 +37,7 @@ function setUp ({ random = () => 0.5, ...settings }: Partial<RotationSettings> &
       isSayingGoodbye: false,
       retire: note('retired'),
       announce: note('announced'),
-      leave: note('settled'),
+      settle: note('settled'),
       ...more
     }
     connections.set(socket, connection as never)
