@@ -13,7 +13,7 @@ const limit = 2
 await run(async () => {
   const flags = readFlags('Long-lived clients on a few replicas, and others that join: how maxConnectionAge spreads them, and what it loses.', {
     server: { type: 'names', allowed: protocols, default: protocols, what: 'protocols; one series each' },
-    age: { type: 'number', min: 1000, max: 3_600_000, default: 10_000, what: 'maxConnectionAge, ms' },
+    age: { type: 'number', min: 1000, max: 3_600_000, default: 20_000, what: 'maxConnectionAge, ms' },
     periods: { type: 'number', min: 2, max: 20, default: 2, what: 'how many times as long each run takes' },
     replicas: { type: 'number', min: 2, max: 100, default: 10, what: 'replicas in the end' },
     first: { type: 'number', min: 1, max: 99, default: 2, what: 'replicas at the beginning, which have all the clients' },

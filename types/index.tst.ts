@@ -98,6 +98,15 @@ describe('options', () => {
     expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ listenFdName: true }>()
   })
 
+  test('connections may have an age and a number of requests, or live for ever', () => {
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ maxConnectionAge: number, maxRequestsPerConnection: number }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ maxConnectionAge: false, maxRequestsPerConnection: false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ maxConnectionAge: true }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ maxConnectionAge: '5m' }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ maxRequestsPerConnection: true }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ maxRequestsPerConnection: string }>()
+  })
+
   test('know a handover', () => {
     expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ handover: boolean | Handover }>()
     expect<Handover>().type.toBeAssignableFrom<{ signal: 'SIGUSR2', readyTimeout: number, ready: () => Promise<void> }>()

@@ -1,8 +1,7 @@
 import { once } from 'node:events'
 import http, { type RequestListener } from 'node:http'
 import type { AddressInfo, Server } from 'node:net'
-import { Connections, type RetirementPlan } from '../../lib/connections.ts'
-import { Observers, type Observer } from '../../lib/observer.ts'
+import { Connections, type ConnectionsEnv, type RetirementPlan } from '../../lib/connections.ts'
 import { FakeClock } from './fake-clock.ts'
 import { rawClient, request, type RawClient } from './raw-client.ts'
 import { plainEnv } from './unit-env.ts'
@@ -15,10 +14,12 @@ export const none = { new: 0, active: 0, idle: 0, upgraded: 0, lingering: 0, str
 export const hello: RequestListener = (_request, answer) => { answer.end('hello') }
 
 /** The connections of one server, on a clock that is moved by hand. */
-export async function setUp (t: Teardown, listener = hello, plan: Partial<RetirementPlan> = {}, observer: Observer = new Observers([])) {
+export async function setUp (
+  t: Teardown, listener = hello, plan: Partial<RetirementPlan> = {}, env: Pick<Partial<ConnectionsEnv>, 'observer' | 'rotation'> = {}
+) {
   const clock = new FakeClock()
   const events: string[] = []
-  const connections = new Connections({ ...plainEnv(clock), observer }, {
+  const connections = new Connections({ ...plainEnv(clock), ...env }, {
     onLate: () => { events.push('late') },
     onServed: () => { events.push('served') },
     onTimedOut: () => { events.push('timed out') },

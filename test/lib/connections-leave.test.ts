@@ -43,6 +43,28 @@ t.test('a connection from another process goes on where it was', async t => {
   }
 })
 
+t.test('its age and its requests count where it goes on', async t => {
+  for (const [rotation, served] of [
+    [{ maxConnectionAge: 10_000, maxRequestsPerConnection: false }, 1],
+    [{ maxConnectionAge: false, maxRequestsPerConnection: 4 }, 2]
+  ] as const) {
+    const { connections, clock, events } = await setUp(t, hello, {}, { rotation: { ...rotation, peerCloseTimeout: 250 } })
+    const server = http.createServer(hello)
+    connections.adopt(server)
+    const client = await passOn(t, connections, server, { age: 9000, requests: 2, isFresh: false })
+    // It is 11 s old then, and has been here for 2 s.
+    await clock.pass(2000)
+    for (let i = 1; i <= served; i++) {
+      client.write(request('/'))
+      await client.until(received => received.split('hello').length === i + 1)
+    }
+    t.same(answers(client.received).map(({ headers }) => headers['connection']), [...new Array(served - 1).fill('keep-alive'), 'close'])
+    await clock.pass(250)
+    await client.fin()
+    t.same(events, [])
+  }
+})
+
 t.test('it closes when it has been idle for as long as the server allows, and not before', async t => {
   // Node waits for either, and newer versions for a while longer than they say.
   for (const times of [

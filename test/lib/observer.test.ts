@@ -27,7 +27,7 @@ class Recorder implements Observer {
 
 t.test('an observer hears of an open, of changes and of a close, and always of the same connection', async t => {
   const observer = new Recorder()
-  const { connectIdle } = await setUp(t, hello, {}, new Observers([observer]))
+  const { connectIdle } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
   const client = await connectIdle()
   await eventually(() => observer.told.length === 3, 'the end of the answer')
   client.halfClose()
@@ -39,7 +39,7 @@ t.test('an observer hears of an open, of changes and of a close, and always of t
 t.test('an observer that wants no states hears of opens and closes only, and nothing is kept of a connection', async t => {
   const observer = new Recorder()
   observer.wantsStates = false
-  const { connectIdle, server } = await setUp(t, hello, {}, new Observers([observer]))
+  const { connectIdle, server } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
   t.equal(server.listenerCount('request'), 1)
   const client = await connectIdle()
   client.halfClose()
@@ -51,7 +51,7 @@ t.test('an observer that wants no states hears of opens and closes only, and not
 t.test('an observer that is not active hears of nothing, until it is', async t => {
   const observer = new Recorder()
   observer.isActive = observer.wantsStates = false
-  const { connections, connectIdle, server, retire } = await setUp(t, hello, {}, new Observers([observer]))
+  const { connections, connectIdle, server, retire } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
   const before = await connectIdle()
   t.same(observer.told, [])
   observer.isActive = observer.wantsStates = true
@@ -69,7 +69,7 @@ t.test('an observer that is not active hears of nothing, until it is', async t =
 })
 
 t.test('requests are listened to once, however many want states', async t => {
-  const { server, connectIdle, retire, close } = await setUp(t, hello, {}, new Observers([new Recorder(), new Recorder()]))
+  const { server, connectIdle, retire, close } = await setUp(t, hello, {}, { observer: new Observers([new Recorder(), new Recorder()]) })
   t.equal(server.listenerCount('request'), 2)
   await connectIdle()
   retire()
@@ -85,7 +85,7 @@ t.test('each of several observers hears what it wants to know', async t => {
   t.match(observers, { isActive: true, wantsStates: true })
   t.match(new Observers([closes, none]), { isActive: true, wantsStates: false })
   t.match(new Observers([]), { isActive: false, wantsStates: false })
-  const { connectIdle } = await setUp(t, hello, {}, observers)
+  const { connectIdle } = await setUp(t, hello, {}, { observer: observers })
   const client = await connectIdle()
   client.halfClose()
   await eventually(() => closes.told.includes('closed peer-closed'), 'the close')
@@ -95,7 +95,7 @@ t.test('each of several observers hears what it wants to know', async t => {
 
 t.test('an answer that was promised to be the last goes from active to lingering', async t => {
   const observer = new Recorder()
-  const { connect, retire, close, clock } = await setUp(t, hello, {}, new Observers([observer]))
+  const { connect, retire, close, clock } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
   retire()
   const client = await connect()
   await close()

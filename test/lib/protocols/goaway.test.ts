@@ -8,7 +8,7 @@ import { FakeClock } from '../../helpers/fake-clock.ts'
 const refusedAt = (ms: number): string[] => [`${ms}: GOAWAY 0 ${2 ** 31 - 1}`, `${ms}: GOAWAY`]
 
 /** A session whose log says what it was told, and when. */
-function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boolean | null, open?: number, latest?: number } = {}) {
+function setUp ({ written = null, open = 0, latest = 10_000, mayWait = false }: { written?: boolean | null, open?: number, latest?: number, mayWait?: boolean } = {}) {
   const clock = new FakeClock()
   const log: string[] = []
   const pings: Array<(error: Error | null) => void> = []
@@ -43,6 +43,7 @@ function setUp ({ written = null, open = 0, latest = 10_000 }: { written?: boole
     peerCloseTimeout: 250,
     pingTimeout: 5000,
     latest,
+    mayWait,
     readOn () {},
     endSocket () { say('end') },
     writeNow: written === null
@@ -417,4 +418,58 @@ t.test('a session that is destroyed and keeps its socket, because Node has misse
   closes.node.end()
   await closes.clock.pass(20_000)
   t.same(closes.log, [])
+})
+
+t.test('while nothing depends on its end a session that can get no notice stays idle for as long as it likes', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ mayWait: true })
+  opened()
+  opened()
+  closed()
+  closed()
+  goaway.announce()
+  goaway.settle()
+  clock.advance(60_000)
+  t.same(log, [])
+  t.equal(clock.timers, 0)
+  opened()
+  t.same(log, refusedAt(60_000), 'its next stream tells it')
+})
+
+t.test('when a drain begins it has to come to its end like all others, from the end of the grace on', async t => {
+  const { clock, goaway, log } = setUp({ mayWait: true })
+  goaway.announce()
+  goaway.settle()
+  clock.advance(60_000)
+  goaway.hurry({ peerCloseTimeout: 250, pingTimeout: 5000, latest: 70_000 })
+  clock.advance(1000)
+  t.same(log, [], 'the drain has a grace')
+  goaway.settle()
+  clock.advance(50)
+  t.same(log, refusedAt(61_050))
+})
+
+t.test('a drain that begins when the notice is out waits for the PING as long as a drain does', async t => {
+  const { clock, goaway, log } = setUp({ written: true, mayWait: true })
+  goaway.announce()
+  clock.advance(1000)
+  goaway.hurry({ peerCloseTimeout: 100, pingTimeout: 500, latest: 9000 })
+  goaway.announce()
+  goaway.settle()
+  clock.advance(500)
+  t.same(log.slice(2), refusedAt(1500), 'and says all of it once')
+  clock.advance(100)
+  t.same(log.slice(4), ['1600: close'])
+})
+
+t.test('a drain that begins when everything was said changes nothing but the time for the peer', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ mayWait: true })
+  goaway.announce()
+  opened()
+  t.same(log, refusedAt(0))
+  goaway.hurry({ peerCloseTimeout: 100, pingTimeout: 500, latest: 9000 })
+  clock.advance(10_000)
+  t.equal(log.length, 2)
+  closed()
+  clock.advance(100)
+  t.same(log.slice(2), ['10100: close'])
 })
