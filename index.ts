@@ -28,12 +28,14 @@ import { Sockets } from './lib/os/sockets.ts'
 import { sendDatagram } from './lib/os/unix.ts'
 import { inWords, type Log } from './lib/progress.ts'
 import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
+import { reportFile } from './lib/report-file.ts'
 import type { DrainPhase, DrainReport } from './lib/report.ts'
 import { resolveRouteOptions, type RouteDrainOptions } from './lib/route-options.ts'
 import type { HttpServer } from './lib/server.ts'
 import { ServiceManager } from './lib/service-manager.ts'
 import { otherListeners, stopOnSignals } from './lib/signals.ts'
 import { Streams } from './lib/streams.ts'
+import { Timeline } from './lib/timeline.ts'
 import { listenerWarnings, restartWarnings } from './lib/warnings.ts'
 
 /** What the plugin adds to the app, as `app.drain`. */
@@ -110,7 +112,10 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
     settings, native, sockets, clock: systemClock, log, inherited, areShared: () => predecessor?.isAlive === true, receive: (server, handle, luggage) => drain.connections.receive(server, handle, luggage)
   })
   const listen = new ListenState()
-  const observer = new Observers([new Diagnostics(() => app.drain)])
+  const observer = new Observers([
+    new Diagnostics(() => app.drain),
+    ...settings.report === false ? [] : [new Timeline(systemClock, reportFile(settings.report.file, log))]
+  ])
   const drain: Drain = new Drain({
     settings,
     clock: systemClock,
@@ -263,9 +268,10 @@ const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })
 
 export default fastifyDrain
 export { fastifyDrain }
-export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, Health, KeepAlive } from './lib/options.ts'
+export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, Health, KeepAlive, ReportFile } from './lib/options.ts'
 export type { Behind } from './lib/behind.ts'
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'
+export type { DrainReportFile, RecordedConnection } from './lib/timeline.ts'
 export type { ConnectionOutcome, ConnectionState } from './lib/connection.ts'
 export type { ConnectionCounts } from './lib/connections.ts'
 export type { ConnectionCloseMessage, ConnectionOpenMessage, ConnectionStateMessage, PhaseMessage, ReportMessage } from './lib/diagnostics.ts'

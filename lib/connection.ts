@@ -1,5 +1,6 @@
 import { Socket, type Server } from 'node:net'
 import type { ServerResponse } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
 import type { Clock } from './clock.ts'
 import { lingeringClose, type LingerTimes } from './lingering-close.ts'
 import { handleOf } from './os/handle.ts'
@@ -341,6 +342,13 @@ export class Connection {
   get error (): string | null {
     const error = (this.transport.errored ?? this.socket.errored) as NodeJS.ErrnoException | null
     return error?.code ?? null
+  }
+
+  /** What is being answered: an answer of HTTP/1.x, or the open streams of HTTP/2. */
+  get exchanges (): Array<ServerResponse | ServerHttp2Stream> {
+    if (this.session !== null) return this.session.streams
+    const answer = http1.currentAnswer(this.socket)
+    return answer === null ? [] : [answer]
   }
 
   /** The request that is open. */

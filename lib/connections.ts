@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session } from 'node:http2'
+import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { Socket } from 'node:net'
 import { Connection, type ConnectionEnv, type ConnectionState, type Luggage, type Retirement } from './connection.ts'
 import { IdleCloser } from './idle-closer.ts'
@@ -145,32 +145,40 @@ export class Connections {
     if (this.#observesRequests || !this.#observer.wantsStates) return
     this.#observesRequests = true
     for (const server of this.#servers) this.#observeRequests(server)
-    for (const connection of this.all()) this.#observeStreams(connection)
+    for (const connection of this.all()) {
+      this.#observeStreams(connection)
+      for (const exchange of connection.exchanges) this.#observeEnd(connection, exchange)
+    }
   }
 
   #observeRequests (server: HttpServer): void {
     watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
-      if (isStream(answer) || !this.#observer.wantsStates) return
-      const connection = this.find(request.socket)
-      if (connection === undefined) return
-      const changed = (): void => this.#observer.changed(connection)
-      changed()
-      answer.once('close', () => {
-        changed()
-        // Answered early: what is left of the request is still coming.
-        if (!request.complete) request.once('end', changed)
-      })
+      const connection = isStream(answer) ? undefined : this.find(request.socket)
+      if (connection !== undefined) this.#observeExchange(connection, answer)
     })
   }
 
   #observeStreams (connection: Connection): void {
-    connection.session?.session.prependListener('stream', stream => {
-      if (!this.#observer.wantsStates) return
-      // When the session, which may listen later than this, has counted it.
-      const changed = (): void => process.nextTick(() => this.#observer.changed(connection))
-      changed()
-      stream.once('close', changed)
+    connection.session?.session.prependListener('stream', stream => this.#observeExchange(connection, stream))
+  }
+
+  #observeExchange (connection: Connection, exchange: ServerResponse | ServerHttp2Stream): void {
+    if (!this.#observer.wantsStates) return
+    this.#tellSoon(connection)
+    this.#observeEnd(connection, exchange)
+  }
+
+  #observeEnd (connection: Connection, exchange: ServerResponse | ServerHttp2Stream): void {
+    exchange.once('close', () => {
+      this.#tellSoon(connection)
+      // Answered early: what is left of the request is still coming.
+      if ('req' in exchange && !exchange.req.complete) exchange.req.once('end', () => this.#tellSoon(connection))
     })
+  }
+
+  // Behind all who listen to the same event, and count streams by it.
+  #tellSoon (connection: Connection): void {
+    process.nextTick(() => this.#observer.changed(connection))
   }
 
   #opened (transport: Socket, handshake: boolean): void {

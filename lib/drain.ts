@@ -113,6 +113,7 @@ export class Drain {
     const cancelDeadline = hardStopAfter === false ? () => {} : this.#clock.after(hardStopAfter, () => this.hardStop())
 
     this.#enter('lame-duck')
+    this.#observer.begin?.(this.#ledger.began, connections.all())
     connections.retire(this.#retirementPlan())
     if (connections.listening && !this.hasSuccessor) await this.#orHardStop(this.#wait(shutdownDelay))
     await this.#orHardStop(this.#within(listenPatience, this.#listenSettled()))

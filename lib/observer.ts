@@ -10,6 +10,11 @@ export interface Observer {
   readonly isActive: boolean
   /** Whether anybody wants to know of states: each request costs a little then. */
   readonly wantsStates: boolean
+  /**
+   * A drain has begun; these connections are open. Told to those who are not active as well: they may be from now on.
+   * `began`: on the clock.
+   */
+  begin? (began: number, connections: readonly Connection[]): void
   opened (connection: Connection): void
   /** Its state may be another one now; told from when `wantsStates` was seen. */
   changed (connection: Connection): void
@@ -31,6 +36,7 @@ export class Observers implements Observer {
 
   get isActive (): boolean { return this.#observers.some(({ isActive }) => isActive) }
   get wantsStates (): boolean { return this.#observers.some(({ wantsStates }) => wantsStates) }
+  begin (began: number, connections: readonly Connection[]): void { for (const observer of this.#observers) observer.begin?.(began, connections) }
   opened (connection: Connection): void { this.#tell(observer => observer.opened(connection)) }
   changed (connection: Connection): void { this.#tell(observer => observer.changed(connection)) }
   closed (connection: Connection): void { this.#tell(observer => observer.closed(connection)) }

@@ -77,6 +77,11 @@ export class Ledger {
     this.#connections.total += open
   }
 
+  /** When the drain began, on the clock. */
+  get began (): number {
+    return this.#began
+  }
+
   get elapsed (): number {
     return Math.round(this.#clock.now() - this.#began)
   }

@@ -84,6 +84,11 @@ export class Session {
     return (this.#watched ?? this.#streams).size
   }
 
+  /** The open streams. */
+  get streams (): ServerHttp2Stream[] {
+    return [...this.#watched?.keys() ?? this.#streams.values()]
+  }
+
   get state (): 'active' | 'idle' {
     return this.open > 0 ? 'active' : 'idle'
   }
