@@ -26,23 +26,25 @@ await run(async () => {
     work: { type: 'number', min: 0, max: 1000, default: 5, what: 'time a request takes in the server, ms' },
     'kill-after': { type: 'number', min: 100, max: 120_000, default: 15_000, what: 'time a server may take to exit, ms' },
     only: { type: 'names', allowed: variants, default: variants, what: 'servers to run' },
-    json: { type: 'text', what: 'file to write every single result to' }
+    json: { type: 'text', what: 'file to write every single result to' },
+    report: { type: 'text', what: 'file for the report of the last drain of fastify-drain' }
   })
 
   const writeResults = await openResultsFile(flags.json)
   const results = await runAll(flags)
   for (const think of flags.think) console.log(`\n${title(flags, think)}\n${table(results, flags.only, think)}`)
   await writeResults({ flags, results })
+  if (flags.report !== undefined && flags.only.includes('fastify-drain')) console.log(`\nThe report of the last drain of fastify-drain is in ${flags.report}`)
 })
 
-async function runAll ({ rounds, restarts, clients, think: thinks, work, 'kill-after': killAfter, only }) {
+async function runAll ({ rounds, restarts, clients, think: thinks, work, 'kill-after': killAfter, only, report }) {
   const results = []
   const total = rounds * thinks.length * only.length
 
   for (let round = 0; round < rounds; round++) {
     for (const think of thinks) {
       for (const variant of rotate(only, round)) {
-        const result = await restartUnderLoad({ variant, clients, think: [think], work, restarts, killAfter })
+        const result = await restartUnderLoad({ variant, clients, think: [think], work, restarts, killAfter, report })
         results.push({ round, ...result })
         console.log(`[${results.length}/${total}] ${progress(result, think)}`)
       }

@@ -16,12 +16,13 @@ const warmUpLimit = 15_000
  * @param {number[]} options.think milliseconds
  * @param {number} options.work milliseconds a request takes
  * @param {number} options.restarts
+ * @param {string} options.report file for the report of each drain, which takes the place of the one before
  * @param {number} options.settle milliseconds of load before and after each restart
  * @param {number} options.killAfter milliseconds an instance may take to exit
  * @param {(what: string, seen: object) => void} options.onStep told of every step
  */
-export async function restartInPlace ({ hasPlugin, clients, think, work, restarts, settle, killAfter, onStep }) {
-  const service = await (hasPlugin ? startWithHandover({ work }) : startInTurn({ work, restarts, killAfter }))
+export async function restartInPlace ({ hasPlugin, clients, think, work, restarts, report, settle, killAfter, onStep }) {
+  const service = await (hasPlugin ? startWithHandover({ work, report }) : startInTurn({ work, restarts, killAfter }))
   const watch = watchClients()
   let load
   try {
@@ -60,8 +61,8 @@ export async function restartInPlace ({ hasPlugin, clients, think, work, restart
 }
 
 /** One process, whose successors are its own. */
-async function startWithHandover ({ work }) {
-  const service = startService({ hasPlugin: true, work })
+async function startWithHandover ({ work, report }) {
+  const service = startService({ hasPlugin: true, work, report })
   const { port } = await listening(service).catch(async error => {
     await service.end()
     throw error

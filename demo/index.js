@@ -1,3 +1,8 @@
+import { mkdtemp } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { format, join, parse } from 'node:path'
+import { pathToFileURL } from 'node:url'
+
 import { readFlags } from '../bench/lib/flags.js'
 import { run } from '../bench/lib/main.js'
 import { restartUnderLoad } from '../bench/lib/restart.js'
@@ -11,7 +16,7 @@ const restartDemo = {
   intro: 'Each server is replaced twice: the successor listens, then the old instance gets SIGTERM.',
   result: restartResult,
   servers: [
-    { title: 'Fastify alone', start: options => restartUnderLoad({ ...options, variant: 'bare' }) },
+    { title: 'Fastify alone', start: options => restartUnderLoad({ ...options, report: undefined, variant: 'bare' }) },
     { title: 'with fastify-drain', start: options => restartUnderLoad({ ...options, variant: 'fastify-drain' }) }
   ]
 }
@@ -34,17 +39,18 @@ await run(async () => {
     handover: { type: 'boolean', what: 'replace them in place, and keep the connections' },
     clients: { type: 'number', min: 1, max: 5000, default: 200, what: 'keep-alive clients, one connection each' },
     think: { type: 'numbers', min: 1, max: 5000, what: `pauses between two requests, ms, dealt out to the clients in turn (default ${restartDemo.thinkTimes}, with --handover ${handoverDemo.thinkTimes})` },
-    settle: { type: 'number', min: 100, max: 10_000, default: 2000, what: 'load before and after each restart, ms' }
+    settle: { type: 'number', min: 100, max: 10_000, default: 2000, what: 'load before and after each restart, ms' },
+    report: { type: 'text', what: 'file for the report of the last drain (default one in a new temporary folder)' }
   })
   const { intro, servers, result, thinkTimes } = handover ? handoverDemo : restartDemo
-  const { think = thinkTimes } = flags
+  const { think = thinkTimes, report = join(await mkdtemp(join(tmpdir(), 'fastify-drain-')), 'report.json') } = flags
 
   console.log(`${clients} undici keep-alive clients, GET and POST in turn, pauses of ${think.join(' and ')} ms.`)
   console.log(`${intro}\n`)
 
-  const results = await runAll(servers, result.numbers, { ...fixed, clients, think, settle })
+  const results = await runAll(servers, result.numbers, { ...fixed, clients, think, settle, report })
 
-  console.log(`\n${result.table(results)}\n\n${result.sentence(results)}`)
+  console.log(`\n${result.table(results)}\n\n${result.sentence(results)}\n\nThe last drain of fastify-drain: ${report}, and to be seen at ${pageOf(report)}`)
   for (const { title, stderr } of results) {
     for (const text of stderr) console.error(`\nThe server '${title}' wrote:\n${text}`)
   }
@@ -54,6 +60,11 @@ await run(async () => {
     process.exitCode = 1
   }
 })
+
+function pageOf (report) {
+  const { dir, name } = parse(report)
+  return pathToFileURL(format({ dir, name, ext: '.html' }))
+}
 
 async function runAll (servers, numbers, options) {
   const progress = await createProgress(servers.map(server => server.title), numbers)

@@ -12,10 +12,11 @@ const patience = 60_000
  * @param {object} options
  * @param {boolean} options.hasPlugin
  * @param {number} options.work milliseconds a request takes
+ * @param {string} [options.report] file for the report of its drain, where it has the plugin
  * @param {number} [options.fd] the listening socket, where it has no plugin
  */
-export function startService ({ hasPlugin, work, fd }) {
-  const child = spawn(process.execPath, [serviceFile, String(hasPlugin), String(work)], {
+export function startService ({ hasPlugin, work, report, fd }) {
+  const child = spawn(process.execPath, [serviceFile, String(hasPlugin), String(work), ...(report === undefined ? [] : [report])], {
     // With a channel to this process a successor would have two.
     stdio: ['ignore', 'pipe', 'pipe', ...(hasPlugin ? [] : [fd, 'ipc'])],
     env: environment(),

@@ -8,11 +8,12 @@ import Fastify from 'fastify'
 const maxTime = 300_000
 const hasPlugin = process.argv[2] === 'true'
 const work = Number(process.argv[3])
+const report = process.argv[4]
 
 const app = Fastify({ logger: true })
 if (hasPlugin) {
   const { default: drain } = await import('fastify-drain')
-  await app.register(drain, { handover: true })
+  await app.register(drain, { handover: true, report: report === undefined ? false : { file: report } })
 } else {
   process.once('SIGTERM', () => app.close().then(() => process.exit(0)))
 }

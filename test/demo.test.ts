@@ -1,6 +1,8 @@
 import t from 'tap'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { DrainReportFile } from '../index.ts'
 import { runDemo, tableIn } from './helpers/demo.ts'
 // @ts-expect-error -- plain JavaScript
 import { startService } from '../demo/service-process.js'
@@ -16,8 +18,26 @@ function isAlive (pid: number): boolean {
   }
 }
 
+function reportIn (file: string): DrainReportFile {
+  return JSON.parse(readFileSync(file, 'utf8'))
+}
+
+t.test('the demo shows that nothing is lost, and where the report of the last drain is', async t => {
+  const folder = t.testdir({})
+  const run = await runDemo(t, ['--report', join(folder, 'demo.json')])
+  t.equal(run.code, 0, 'its end', { output: run.output })
+  t.match(tableIn(run.output), { lost: [[/^\d+$/], ['0']], 'answered 503': [[/^\d+$/], ['0']] })
+  t.match(run.output, `${join(folder, 'demo.json')}, and to be seen at file://${join(folder, 'demo.html')}`)
+  const { reason, connections, timeline } = reportIn(join(folder, 'demo.json'))
+  t.equal(reason, 'SIGTERM')
+  t.equal(timeline.connections.length, connections.total)
+  t.ok(connections.total >= 10)
+  t.match(readFileSync(join(folder, 'demo.html'), 'utf8'), `<title>Drain of ${connections.total} connections`)
+})
+
 t.test('the demo of the handover, in a terminal, shows who answers and that every connection is kept', async t => {
-  const run = await runDemo(t, ['--handover'], { terminal: true })
+  const file = join(t.testdir({}), 'demo.json')
+  const run = await runDemo(t, ['--handover', '--report', file], { terminal: true })
   t.equal(run.code, 0, 'its end', { output: run.output })
   const frames = run.output.split('\u001b[2K')
   t.ok(frames.length > 10, 'redrawn in place')
@@ -34,6 +54,7 @@ t.test('the demo of the handover, in a terminal, shows who answers and that ever
   })
   t.equal(new Set(rows['answered by process']?.[1]).size, 3, 'each process has answered')
   t.match(run.output, /With fastify-drain, in 2 restarts, 10 of 10 connections were kept \(0 reconnects\), all \d+ requests got their answer/)
+  t.equal(reportIn(file).connections['handed-over'], 10)
 })
 
 t.test('when the demo of the handover ends its service, the successor ends too', async t => {

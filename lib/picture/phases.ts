@@ -15,5 +15,6 @@ ${long.map(({ phase, at, duration }) => {
     const wide = x(at + duration) - x(at)
     return html`<g class="phase ${phase}"><title>${phase}: ${inWords(at)} to ${inWords(at + duration)}</title><rect x="${x(at)}" y="2" width="${wide}" height="${height - 4}"/>${
       wide > 70 ? html`<text x="${x(at) + wide / 2}" y="18">${phase}</text>` : null}</g>`
-  })}</svg>`
+  })}</svg>
+<p>${words}</p>`
 }

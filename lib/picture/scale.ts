@@ -3,7 +3,7 @@ import { html, type Html } from './html.ts'
 /** How wide every chart is, in units of its own, and where its left and right edges are. */
 export const width = 1000
 export const left = 190
-export const right = 985
+export const right = 965
 
 /** A time in ms on the common axis. */
 export type X = (at: number) => number

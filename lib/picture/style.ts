@@ -15,7 +15,7 @@ export const style = `
 * { box-sizing: border-box }
 body { margin: 0 auto; max-width: 76rem; padding: 1rem 1.5rem 3rem; background: var(--paper); color: var(--ink); font: 15px/1.45 system-ui, sans-serif }
 h1 { font-size: 1.35rem; margin: 0 0 .6rem } h2 { font-size: 1rem; margin: 1.4rem 0 .4rem }
-svg { display: block; width: 100%; height: auto; overflow: visible }
+svg { display: block; width: 100%; height: auto; overflow: visible } svg + svg { margin-top: 1.2rem }
 svg text { fill: var(--faint); font-size: 11px; text-anchor: middle } svg .label { text-anchor: end }
 .axis path { stroke: var(--line); stroke-width: 1; fill: none }
 .figures { display: flex; flex-wrap: wrap; gap: .4rem 1.8rem; margin: 0 0 .8rem } .figures dt { color: var(--faint); font-size: .8rem } .figures dd { margin: 0; font-weight: 600; overflow-wrap: anywhere }
@@ -28,7 +28,7 @@ ${states.map(state => `path.${state} { stroke: ${colours[state]} } path.area.${s
 .items:focus-visible, .scroll:focus-visible, input:focus-visible, summary:focus-visible { outline: 2px solid ${colours.idle}; outline-offset: 2px }
 #details { position: sticky; bottom: 0; margin: .6rem 0; padding: .5rem .8rem; background: var(--phase); border: 1px solid var(--line); border-radius: 6px; overflow-wrap: anywhere } #details:empty { display: none }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .85rem } th, td { text-align: left; padding: .2rem .8rem .2rem 0; border-bottom: 1px solid var(--line); overflow-wrap: anywhere } thead th { color: var(--faint); font-weight: 500 } tbody th { font-weight: 500 }
-details { margin: .5rem 0; font-size: .85rem } summary { cursor: pointer; color: var(--faint) } p { color: var(--faint); font-size: .85rem }
+details { margin: .5rem 0; font-size: .85rem } summary { cursor: pointer; color: var(--faint) } p { color: var(--faint); font-size: .85rem } a { color: inherit }
 ${outcomes.map(outcome => `${chosen(outcome)} :is(.item, .close)[data-outcome]:not([data-outcome=${outcome}]) { opacity: .12 } ${chosen(outcome)} :is(tr, li)[data-outcome]:not([data-outcome=${outcome}]) { display: none }`).join('\n')}
 @media print { #details { display: none } }
 `
