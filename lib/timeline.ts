@@ -36,12 +36,19 @@ export interface DrainReportFile extends DrainReport {
 const mostChanges = 64
 const longestRoute = 500
 
+/** What is being recorded, and its newest state, listed or not. */
+interface Followed {
+  recorded: RecordedConnection
+  since: number
+  state: ConnectionState
+}
+
 /** Records a drain, from its beginning to its end, connection by connection. */
 export class Timeline implements Observer {
   readonly #clock: Clock
   readonly #write: (file: DrainReportFile) => void
   readonly #connections: RecordedConnection[] = []
-  readonly #open = new Map<Connection, RecordedConnection>()
+  readonly #open = new Map<Connection, Followed>()
   #began = 0
   #isRecording = false
 
@@ -83,7 +90,7 @@ export class Timeline implements Observer {
       route: null
     }
     this.#connections.push(recorded)
-    this.#open.set(connection, recorded)
+    this.#open.set(connection, { recorded, since: at, state: 'closed' })
     this.#look(connection, at)
   }
 
@@ -92,14 +99,18 @@ export class Timeline implements Observer {
   }
 
   #look (connection: Connection, at: number): void {
-    const recorded = this.#open.get(connection)
-    if (recorded === undefined) return
+    const followed = this.#open.get(connection)
     const { state } = connection
-    // closed() follows, and knows the outcome.
-    if (state === 'closed') return
+    // When it has closed, closed() follows, and knows the outcome.
+    if (followed === undefined || state === 'closed') return
+    const { recorded } = followed
     if (state === 'active') describe(recorded, connection)
-    if (state === recorded.states.at(-1)?.[1]) return
-    if (recorded.states.length > mostChanges && (state === 'active' || state === 'idle')) recorded.omittedChanges++
+    if (state === followed.state) return
+    const isOmitted = recorded.states.length > mostChanges && (state === 'active' || state === 'idle')
+    if (!isOmitted) catchUp(followed)
+    followed.state = state
+    followed.since = at
+    if (isOmitted) recorded.omittedChanges++
     else recorded.states.push([at, state])
   }
 
@@ -121,8 +132,10 @@ export class Timeline implements Observer {
   }
 
   #end (connection: Connection): void {
-    const recorded = this.#open.get(connection)
-    if (recorded === undefined) return
+    const followed = this.#open.get(connection)
+    if (followed === undefined) return
+    catchUp(followed)
+    const { recorded } = followed
     recorded.endedAt = this.#elapsed
     recorded.outcome = connection.outcome
   }
@@ -130,6 +143,13 @@ export class Timeline implements Observer {
   get #elapsed (): number {
     return Math.round(this.#clock.now() - this.#began)
   }
+}
+
+// What comes next is listed, so the state before it has to be, too.
+function catchUp ({ recorded, state, since }: Followed): void {
+  if (recorded.omittedChanges === 0 || recorded.states.at(-1)?.[1] === state) return
+  recorded.states.push([since, state])
+  recorded.omittedChanges--
 }
 
 function describe (recorded: RecordedConnection, connection: Connection): void {

@@ -17,14 +17,14 @@ export function drainByHand (
   options: FastifyDrainOptions = {},
   closeApp: DrainEnv['closeApp'] = async () => {},
   listenSettled: DrainEnv['listenSettled'] = async () => {},
-  observer: Observer = new Observers([])
+  observers: (clock: FakeClock) => Observer[] = () => []
 ) {
   const clock = new FakeClock()
   const lines: string[] = []
   const to = (level: string) => (_fields: object, message: string) => { lines.push(`${level}: ${message}`) }
   const drain = new Drain({
     ...plainEnv(clock),
-    observer,
+    observer: new Observers(observers(clock)),
     settings: resolveOptions(options, {}),
     log: { debug: to('debug'), info: to('info'), warn: to('warn'), error: to('error') },
     closeApp,

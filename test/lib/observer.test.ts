@@ -111,7 +111,7 @@ t.test('an answer that was promised to be the last goes from active to lingering
 
 t.test('a second signal, after which the process ends, tells of the closes and then of the end', async t => {
   const observer = new Recorder()
-  const { drain, listen } = drainByHand(t, {}, undefined, undefined, new Observers([observer]))
+  const { drain, listen } = drainByHand(t, {}, undefined, undefined, () => [observer])
   const connect = await listen()
   const client = await connect()
   client.write(request('/'))
