@@ -93,6 +93,7 @@ for (const server of Object.values(servers)) {
     const { connections } = await app.drain.begin('test')
     t.equal(connections.cut, 1)
     t.same(heard.lives.map(life => [life[0], life.at(-1)]), [['open', 'cut']])
+    t.equal(heard.messages.filter(({ channel }) => channel === 'close').length, 1, 'once')
     t.match(heard.messages.find(({ channel }) => channel === 'close')?.message, { state: 'active', method: 'GET', route: '/slow', remoteAddress: '127.0.0.1' })
     t.same(heard.messages.slice(-3).map(({ channel }) => channel), ['close', 'phase', 'report'])
     t.same(heard.messages.filter(({ channel }) => channel === 'phase').map(({ message }) => message.phase), ['lame-duck', 'draining', 'aborting', 'closed'])
@@ -161,6 +162,18 @@ t.test('who has unsubscribed hears no more, and whoever remains does', async t =
   t.same(first.lives, [['open']])
   t.same(second.lives, [['peer-closed']])
   t.match(second.messages[0]?.message, { remoteAddress: '127.0.0.1', remotePort: localPort, outcome: 'peer-closed' })
+})
+
+t.test('who only wants to hear of closes knows whose they are', async t => {
+  const heard = hear(t, 'close')
+  const { app, listen } = await testApp(t)
+  app.get('/', async () => 'hello')
+  const client = await rawClient(t, await listen())
+  const { localPort } = client.socket
+  client.write(request('/'))
+  await client.until(/hello/)
+  client.reset()
+  t.match(await heard.hears('close'), { remoteAddress: '127.0.0.1', remotePort: localPort, error: 'ECONNRESET', state: 'idle' })
 })
 
 t.test('a reset is told with its error, and the server that closes first lingers', async t => {

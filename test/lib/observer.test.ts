@@ -1,8 +1,11 @@
 import t from 'tap'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
 import type { Connection } from '../../lib/connection.ts'
 import { Observers, type Observer } from '../../lib/observer.ts'
+import type { HttpServer } from '../../lib/server.ts'
 import { eventually } from '../helpers/app.ts'
-import { request } from '../helpers/raw-client.ts'
+import { rawClient, request } from '../helpers/raw-client.ts'
 import { hello, setUp } from '../helpers/unit-connections.ts'
 import { drainByHand } from '../helpers/unit-drain.ts'
 
@@ -121,7 +124,39 @@ t.test('a second signal, after which the process ends, tells of the closes and t
   const told = ['opened', 'active', 'lame-duck (SIGTERM), 1 active', 'aborting (SIGTERM), 1 active', 'closed cut', 'closed (SIGTERM), 0 active', 'finished, 1 in total']
   t.same(observer.told, told)
   await client.fin()
-  await new Promise(resolve => setImmediate(resolve))
-  t.same(observer.told.slice(0, told.length), told)
-  t.notMatch(observer.told.slice(told.length), [/^closed/], 'it is told once')
+  await eventually(() => drain.connections.size === 0, 'the close of the socket')
+  t.equal(observer.told.filter(what => what === 'closed cut').length, 1)
+})
+
+t.test('an observer that wants states in the middle of a lame duck hears of them when connections are closed', async t => {
+  const observer = new Recorder()
+  observer.isActive = observer.wantsStates = false
+  const { connectIdle, retire, close } = await setUp(t, hello, {}, new Observers([observer]))
+  const client = await connectIdle()
+  retire()
+  observer.isActive = observer.wantsStates = true
+  await close()
+  client.write(request('/'))
+  await client.until(/hello.*hello/s)
+  await eventually(() => observer.told.length === 2, 'the end of the answer')
+  t.same(observer.told, ['active', 'idle'])
+})
+
+t.test('a connection that another process has accepted is opened, and is idle', async t => {
+  const observer = new Recorder()
+  const { connections, server } = await setUp(t, hello, {}, new Observers([observer]))
+  const other = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
+  t.teardown(() => other.close())
+  await once(other, 'listening')
+  const accepted = once(other, 'connection')
+  const client = await rawClient(t, { host: '127.0.0.1', port: (other.address() as AddressInfo).port })
+  const [socket] = await accepted
+  const handle = socket._handle
+  socket._handle = null
+  connections.receive(server as HttpServer, handle, { age: 5000, requests: 3, isFresh: false })
+  t.same(observer.told, ['opened', 'idle'])
+  client.write(request('/'))
+  await client.until(/hello/)
+  await eventually(() => observer.told.length === 4, 'the end of the answer')
+  t.same(observer.told, ['opened', 'idle', 'active', 'idle'])
 })
