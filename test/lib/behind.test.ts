@@ -1,5 +1,6 @@
 import t from 'tap'
 import Fastify from 'fastify'
+import { readFileSync } from 'node:fs'
 import http from 'node:http'
 import http2 from 'node:http2'
 import { defaults, KeepAliveBehind, longestIdle, proxies, type Behind, type OwnTimeouts } from '../../lib/behind.ts'
@@ -50,6 +51,15 @@ for (const [name, { idleTimeout, margin, source }] of Object.entries(proxies)) {
     t.equal(made.requestTimeout, 0)
   })
 }
+
+t.test('the documentation has the same numbers and sources', async t => {
+  const rows = readFileSync(new URL('../../docs/behind-a-load-balancer.md', import.meta.url), 'utf8').split('\n')
+  for (const [name, { idleTimeout, margin, source }] of Object.entries(proxies)) {
+    const [idle, more, all] = [idleTimeout, margin, idleTimeout + margin].map(ms => `${ms / 1000} s`)
+    const row = rows.find(row => row.startsWith(`| \`'${name}'\` | ${idle} | ${more} | ${all} | [`))
+    t.ok(row?.endsWith(`](${source}) |`), name)
+  }
+})
 
 t.test('a number is the idle timeout of the proxy', async t => {
   for (const idle of [1, 1500, longestIdle]) {
