@@ -136,7 +136,8 @@ t.test('inject() gets the same answers, whatever the hooks of the app say', asyn
 t.test('on the second address of localhost it is the same', { skip: !hasIPv6() && 'IPv6 is missing' }, async t => {
   nameBothAddresses(t)
   const { app } = await testApp(t, { health: true, ...draining })
-  refuseAll(app)
+  // It never lets a request go on.
+  app.addHook('onRequest', () => {})
   await app.listen({ port: 0 })
   const { port } = app.server.address() as AddressInfo
   const ask = async (host: string): Promise<unknown> => {
@@ -149,6 +150,14 @@ t.test('on the second address of localhost it is the same', { skip: !hasIPv6() &
   for (const host of ['127.0.0.1', '::1']) t.match(await ask(host), { status: 200, body: /"serving"/ }, host)
   app.drain.begin('test').catch(() => {})
   for (const host of ['127.0.0.1', '::1']) t.match(await ask(host), { status: 503, headers: { connection: 'close' }, body: /"lame-duck"/ }, host)
+})
+
+t.test('a probe counts as a request of its connection: the last one that maxRequestsPerSocket allows says close', async t => {
+  const { listen } = await testApp(t, { health: true, idleGrace: 50 }, { maxRequestsPerSocket: 2 })
+  const client = await rawClient(t, await listen())
+  client.write(request('/readyz') + request('/livez'))
+  await client.fin()
+  t.match(answers(client.received), [{ status: 200, headers: { connection: 'keep-alive' } }, { status: 200, headers: { connection: 'close' } }])
 })
 
 t.test('paths can be chosen, and each can be left out', async t => {
