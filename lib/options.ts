@@ -126,7 +126,7 @@ export interface Health {
 }
 
 export interface ReportFile {
-  /** Its folder has to exist; what was there is replaced. */
+  /** Its folder has to exist, and its name must not end in .html, where the page goes; what was there is replaced. */
   file: string
 }
 

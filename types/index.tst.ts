@@ -9,11 +9,14 @@ import drain, {
   type ConnectionState,
   type DrainPhase,
   type DrainReport,
+  type DrainReportFile,
   type FastifyDrain,
   type FastifyDrainOptions,
   type Handover,
   type Health,
   type KeepAlive,
+  type RecordedConnection,
+  type ReportFile,
   type RouteDrainOptions
 } from '../index.ts'
 
@@ -189,6 +192,21 @@ describe('app.drain', () => {
     expect<DrainReport['stragglers'][number]['error']>().type.toBe<string | null>()
     expect<DrainReport['stragglers'][number]['unacknowledgedBytes']>().type.toBe<number | null>()
     expect<DrainReport['stragglers'][number]['streams']>().type.toBe<number>()
+  })
+
+  test('writes a file that is the report, with how each connection lived', () => {
+    expect<DrainReportFile>().type.toBeAssignableTo<DrainReport>()
+    expect<DrainReportFile['timeline']['connections']>().type.toBe<RecordedConnection[]>()
+    expect<RecordedConnection['states'][number]>().type.toBe<[at: number, state: ConnectionState]>()
+    expect<RecordedConnection['outcome']>().type.toBe<ConnectionOutcome | null>()
+    expect<RecordedConnection['endedAt']>().type.toBe<number | null>()
+    expect<RecordedConnection['acceptedAt']>().type.toBe<number>()
+    expect<RecordedConnection['remoteAddress']>().type.toBe<string | null>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ report: ReportFile }>()
+    expect<FastifyDrainOptions>().type.toBeAssignableFrom<{ report: false }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ report: true }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ report: {} }>()
+    expect<FastifyDrainOptions>().type.not.toBeAssignableFrom<{ report: 'drain.json' }>()
   })
 
   test('takes closers of upgraded sockets', () => {

@@ -83,3 +83,12 @@ t.test('what is left half written is removed', async t => {
   t.equal(lines.length, 1)
   t.same(fs.readdirSync(folder), ['drain.json'])
 })
+
+t.test('every field of the file is in its documentation', async t => {
+  const page = fs.readFileSync(new URL('../../docs/report.md', import.meta.url), 'utf8')
+  const documented = new Set([...page.matchAll(/`([^`\n]+)`/g)].flatMap(([, code]) => code!.split(/[.…[\]]+/)))
+  const names = (value: unknown): string[] => typeof value !== 'object' || value === null
+    ? []
+    : Object.entries(value).flatMap(([name, member]) => [...Array.isArray(value) ? [] : [name], ...names(member)])
+  for (const name of new Set(names(reportOf(crowd(1))))) t.ok(documented.has(name), name)
+})
