@@ -8,17 +8,18 @@ import { createTally } from './tally.js'
 const requestTimeout = 10_000
 
 /**
- * Keep-alive clients, each on one connection of its own: GET and POST in turn, then a pause.
+ * Keep-alive clients, each on one connection of its own: GET and POST in turn, or POST only, then a pause.
  * Nothing is retried, so every request that the server lets down shows up.
  *
  * @param {object} options
  * @param {number} options.port
  * @param {number} options.clients
  * @param {number[]} options.think pauses in milliseconds, dealt out to the clients in turn
+ * @param {boolean} [options.onlyPost=false]
  * @param {number} [options.maxTime=120000] milliseconds after which the load ends by itself
  * @param {number} [options.maxRequests=100000] requests after which a client ends by itself
  */
-export function startLoad ({ port, clients, think, maxTime = 120_000, maxRequests = 100_000 }) {
+export function startLoad ({ port, clients, think, onlyPost = false, maxTime = 120_000, maxRequests = 100_000 }) {
   const tally = createTally()
   const deadline = performance.now() + maxTime
   const stopping = new AbortController()
@@ -48,7 +49,7 @@ export function startLoad ({ port, clients, think, maxTime = 120_000, maxRequest
 
     await sleep(Math.random() * pause)
     for (let n = 0; n < maxRequests && !stopping.signal.aborted && performance.now() < deadline; n++) {
-      await request(client, n % 2 === 0 ? get(id, n) : post(id, n))
+      await request(client, n % 2 === 0 && !onlyPost ? get(id, n) : post(id, n))
       if (n === 0 && --silent === 0) resolveWarm()
       await sleep(pause)
     }

@@ -3,8 +3,9 @@ import { buildApp } from './app.js'
 import { answerOrders } from './orders.js'
 
 const host = '127.0.0.1'
-const [variantFile] = process.argv.slice(2)
-const app = buildApp()
+const [variantFile, settings = '{}'] = process.argv.slice(2)
+const { work, ...options } = JSON.parse(settings)
+const app = buildApp({ work })
 // Whoever asks can tell the members of a group apart.
 app.addHook('onRequest', async (request, reply) => { reply.header('x-member', process.pid) })
 
@@ -16,14 +17,14 @@ process.channel.unref()
 
 async function load () {
   variant = await import(variantFile)
-  await variant.install(app)
+  await variant.install(app, options)
   await app.ready()
 }
 
 /** Resolves with the port. */
 async function listen (port) {
-  const options = { host, port }
-  await (variant.listen ? variant.listen(app, options) : app.listen(options))
+  const address = { host, port }
+  await (variant.listen ? variant.listen(app, address, options) : app.listen(address))
   clearInterval(awake)
   return { pid: process.pid, port: app.server.address().port }
 }

@@ -23,13 +23,15 @@ export interface Config {
   folder: string
   /** Key and certificate, each in a file and both in one. */
   tls: { key: string, cert: string, both: string }
+  /** It will be given other upstreams while it runs. */
+  reloads?: boolean
 }
 
 /** Upstream keep-alive needs the three lines that nginx's documentation asks for; all else is its default. */
-export function nginx ({ fronts, folder, tls }: Config): string {
+export function nginx ({ fronts, folder, tls, reloads = false }: Config): string {
   return `
 daemon off;
-master_process off;
+${workers(reloads)}
 pid ${folder}/pid;
 error_log stderr error;
 events { worker_connections 2048; }
@@ -66,10 +68,17 @@ http {
 `
 }
 
-export function haproxy ({ fronts, tls }: Config): string {
+// Without a master there is nobody who starts new workers; those of a master that runs as root must be able to read the folder.
+function workers (reloads: boolean): string {
+  if (!reloads) return 'master_process off;'
+  return `worker_processes 2;${process.getuid?.() === 0 ? '\nuser root;' : ''}`
+}
+
+export function haproxy ({ fronts, folder, tls }: Config): string {
   return `
 global
   maxconn 2048
+  stats socket ${folder}/admin.sock level admin
   log stdout format raw local0
 defaults
   mode http
@@ -86,7 +95,7 @@ listen ${name}
   bind 127.0.0.1:${port}
   bind 127.0.0.1:${tlsPort} ssl crt ${tls.both} alpn h2
   ${settings.filter(line => !line.startsWith('server ')).join('\n  ')}
-  ${upstreams.map((port, i) => `server s${i} 127.0.0.1:${port} ${server}`).join('\n  ')}
+  ${upstreams.map(port => `server s${port} 127.0.0.1:${port} ${server}`).join('\n  ')}
 `
 }).join('')}`
 }
@@ -94,7 +103,7 @@ listen ${name}
 export function caddy ({ fronts, folder, tls }: Config): string {
   return `
 {
-  admin off
+  admin unix/${folder}/admin.sock
   auto_https off
   servers {
     protocols h1 h2

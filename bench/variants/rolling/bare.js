@@ -1,0 +1,13 @@
+import { addReadiness } from '../../lib/readiness.js'
+import { listenWithReusePort } from '../../lib/reuse-port-socket.js'
+import { install as installBare } from '../bare.js'
+
+/** Fastify as most people stop it, with a route for the checks: Fastify itself answers 503 as soon as it is closing. */
+export function install (app) {
+  addReadiness(app, () => true)
+  installBare(app)
+}
+
+export function listen (app, address, { reusePort }) {
+  return reusePort ? listenWithReusePort(app, address) : app.listen(address)
+}

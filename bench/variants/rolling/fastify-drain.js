@@ -1,0 +1,9 @@
+// By its path: bench/ is a package of its own, from where the name does not resolve.
+import drain from '../../../dist/esm/index.js'
+import { addReadiness } from '../../lib/readiness.js'
+
+/** Default options, and the lame duck that a proxy with health checks needs. */
+export function install (app, { reusePort, shutdownDelay }) {
+  app.register(drain, { reusePort, shutdownDelay })
+  addReadiness(app, () => app.drain.phase === 'serving')
+}
