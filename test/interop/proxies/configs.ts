@@ -23,15 +23,15 @@ export interface Config {
   folder: string
   /** Key and certificate, each in a file and both in one. */
   tls: { key: string, cert: string, both: string }
-  /** It will be given other upstreams while it runs. */
-  reloads?: boolean
+  /** How often it has been given other upstreams; none: that will not happen. */
+  generation?: number
 }
 
 /** Upstream keep-alive needs the three lines that nginx's documentation asks for; all else is its default. */
-export function nginx ({ fronts, folder, tls, reloads = false }: Config): string {
+export function nginx ({ fronts, folder, tls, generation }: Config): string {
   return `
 daemon off;
-${workers(reloads)}
+${workers(generation !== undefined)}
 pid ${folder}/pid;
 error_log stderr error;
 events { worker_connections 2048; }
@@ -57,6 +57,9 @@ http {
     keepalive_requests 1000000;
     ssl_certificate ${tls.cert};
     ssl_certificate_key ${tls.key};
+    location = /generation {
+      return 200 '${generation ?? ''}';
+    }
     location / {
       proxy_pass ${isSecure ? 'https' : 'http'}://${name};
       proxy_http_version 1.1;
@@ -103,7 +106,9 @@ listen ${name}
 export function caddy ({ fronts, folder, tls }: Config): string {
   return `
 {
-  admin unix/${folder}/admin.sock
+  admin unix/${folder}/admin.sock {
+    origins localhost
+  }
   auto_https off
   servers {
     protocols h1 h2

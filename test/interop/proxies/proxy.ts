@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { tlsOptions } from '../../helpers/tls.ts'
 import type { Teardown } from '../restart.ts'
 import { caddy, haproxy, nginx, type Config, type Front, type Protocol } from './configs.ts'
+import { reloadCaddy, reloadNginx, tellHaproxy, type ChangeUpstreams } from './upstreams.ts'
 
 interface Program {
   config (config: Config): string
@@ -16,15 +17,35 @@ interface Program {
   log: 'stdout' | 'access.log' | null
   /** Whether that is what is logged of a request that was sent to a server more than once. */
   isRetried (attempts: string): boolean
+  changeUpstreams: ChangeUpstreams
+  /** Ends it and all that it has started. */
+  kill: NodeJS.Signals
 }
 
 const programs = {
   nginx: {
-    config: nginx, args: file => ['-e', 'stderr', '-c', file], log: 'access.log', isRetried: addresses => addresses.includes(',')
+    config: nginx,
+    args: file => ['-e', 'stderr', '-c', file],
+    log: 'access.log',
+    isRetried: addresses => addresses.includes(','),
+    changeUpstreams: reloadNginx,
+    kill: 'SIGTERM'
   },
-  haproxy: { config: haproxy, args: file => ['-db', '-f', file], log: 'stdout', isRetried: retries => retries !== '0' },
+  haproxy: {
+    config: haproxy,
+    args: file => ['-db', '-f', file],
+    log: 'stdout',
+    isRetried: retries => retries !== '0',
+    changeUpstreams: tellHaproxy,
+    kill: 'SIGKILL'
+  },
   caddy: {
-    config: caddy, args: file => ['run', '--adapter', 'caddyfile', '--config', file], log: null, isRetried: () => false
+    config: caddy,
+    args: file => ['run', '--adapter', 'caddyfile', '--config', file],
+    log: null,
+    isRetried: () => false,
+    changeUpstreams: reloadCaddy,
+    kill: 'SIGKILL'
   }
 } satisfies Record<string, Program>
 
@@ -44,11 +65,13 @@ export interface ProxyLog { requests: number, retried: number }
 export interface Proxy {
   /** What it has logged of the clients of one front; `null`: it does not say. */
   log (front: string, protocol: Protocol): ProxyLog | null
+  /** Gives its one front other servers; resolves when nothing new is sent to those that have gone. One call at a time. */
+  changeUpstreams (ports: number[]): Promise<void>
 }
 
-/** Starts a proxy; resolves when it takes connections. Ended on teardown. */
-export async function startProxy (t: Teardown, name: ProxyName, fronts: Front[]): Promise<Proxy> {
-  const { config, args, log, isRetried }: Program = programs[name]
+/** Starts a proxy; resolves when it takes connections. `changes`: its upstreams will change. Ended on teardown. */
+export async function startProxy (t: Teardown, name: ProxyName, fronts: Front[], { changes = false } = {}): Promise<Proxy> {
+  const { config, args, log, isRetried, changeUpstreams, kill: killSignal }: Program = programs[name]
   const folder = mkdtempSync(join(tmpdir(), `interop-${name}-`))
   const write = (name: string, text: string): string => {
     writeFileSync(join(folder, name), text)
@@ -56,7 +79,8 @@ export async function startProxy (t: Teardown, name: ProxyName, fronts: Front[])
   }
   const { key, cert } = tlsOptions
   const tls = { key: write('key.pem', key), cert: write('cert.pem', cert), both: write('both.pem', cert + key) }
-  const file = write('config', config({ fronts, folder, tls }))
+  let current: Config = { fronts, folder, tls, ...(changes && { generation: 0 }) }
+  const file = write('config', config(current))
 
   // Files, because HAProxy drops what does not fit into a pipe.
   const [stdout, stderr] = ['stdout', 'stderr'].map(name => openSync(join(folder, name), 'w')) as [number, number]
@@ -68,7 +92,7 @@ export async function startProxy (t: Teardown, name: ProxyName, fronts: Front[])
   let isClosed = false
   child.once('close', () => { isClosed = true })
   // A test that is timed out has no teardown.
-  const kill = (): void => { child.kill('SIGKILL') }
+  const kill = (): void => { child.kill(killSignal) }
   process.once('exit', kill)
   t.teardown(async () => {
     process.off('exit', kill)
@@ -90,6 +114,14 @@ export async function startProxy (t: Teardown, name: ProxyName, fronts: Front[])
       const lines = readFileSync(join(folder, log), 'utf8').split('\n')
       const attempts = lines.filter(line => line.startsWith(`${front} ${protocol}`)).map(line => line.split(' ').slice(2).join(' '))
       return { requests: attempts.length, retried: attempts.filter(isRetried).length }
+    },
+    async changeUpstreams (ports) {
+      const [front, ...others] = current.fronts
+      if (front === undefined || others.length > 0 || current.generation === undefined) throw new Error(`${name} was not started for that`)
+      const changed = { ...front, upstreams: ports }
+      current = { ...current, fronts: [changed], generation: current.generation + 1 }
+      write('config', config(current))
+      await changeUpstreams({ pid: child.pid ?? -1, file, config: current, front: changed, before: front.upstreams })
     }
   }
 }
