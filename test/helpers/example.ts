@@ -1,5 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import ts from 'typescript'
 import { startProgram, type Program } from './systemd.ts'
 
@@ -21,7 +21,8 @@ export function compiled (name: string): string {
 
 /** Starts an example on a free port; it, and whatever it starts, is gone on teardown. */
 export async function startExample (t: Test, name: string, env: Record<string, string> = {}): Promise<StartedExample> {
-  const file = join(t.testdir({ [`${name}.js`]: compiled(name) }), `${name}.js`)
+  const script = `${basename(name)}.js`
+  const file = join(t.testdir({ [script]: compiled(name) }), script)
   // Without tap's loaders, which cost more than all the rest.
   const example = startProgram(t, ['env', '-u', 'NODE_OPTIONS', process.execPath, file], { env: { ...process.env, PORT: '0', ...env } })
   t.teardown(() => {

@@ -6,12 +6,19 @@ import type { Teardown } from '../interop/restart.ts'
 // Nothing is sent to a server twice: whatever goes wrong there is lost.
 const settings: Record<ProxyName, string[]> = { haproxy: ['retries 0'], nginx: ['proxy_next_upstream off;'], caddy: [] }
 
+export interface Failure {
+  /** Of the request. */
+  id: string
+  /** What its user saw. */
+  error: string
+}
+
 export interface Ingress {
   readonly name: ProxyName
   /** Its list of endpoints becomes another one; resolves when nothing new is sent to those that have gone. */
   change (how: (ports: number[]) => number[]): Promise<void>
   /** Users behind it; the ids of their requests begin with its name and a dot. */
-  startUsers (pace: Pace, onFailure: (error: string) => void): Running
+  startUsers (pace: Pace, onFailure: (failure: Failure) => void): Running
 }
 
 /** A proxy that is told of the endpoints, one change after the other, as an ingress controller does it. */
@@ -43,10 +50,10 @@ export async function startIngress (t: Teardown, name: ProxyName, upstreams: num
           })
           const result = { status: answer.statusCode, body: await answer.body.text() }
           const wrong = whatIsWrong(exchange, result.status, result.body)
-          if (wrong !== null) onFailure(wrong)
+          if (wrong !== null) onFailure({ id: exchange.id, error: wrong })
           return result
         } catch (error) {
-          onFailure((error as NodeJS.ErrnoException).code ?? String(error))
+          onFailure({ id: exchange.id, error: (error as NodeJS.ErrnoException).code ?? String(error) })
           throw error
         }
       }

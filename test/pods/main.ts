@@ -28,6 +28,7 @@ const ends: Array<() => unknown> = []
 const wrong: Replaced[] = []
 let done = 0
 let tooLate = 0
+let resetByProxy = 0
 try {
   const { accounts } = await simulate({ teardown: end => { ends.unshift(end) } }, {
     scale,
@@ -37,6 +38,7 @@ try {
     onReplaced (replaced) {
       done++
       tooLate += replaced.seen.filter(({ removedAfter }) => removedAfter >= scale.shutdownDelay).length
+      resetByProxy += replaced.seen.reduce((sum, seen) => sum + seen.resetByProxy, 0)
       if (isWrong(replaced)) wrong.push(replaced)
       console.log(`[${done}/${count}] ${text(replaced)}`)
     }
@@ -48,7 +50,8 @@ try {
 } finally {
   for (const end of ends) await end()
 }
-console.log(`${done} schedules, ${wrong.length} went wrong; ${tooLate} of ${done * 3} removals came after shutdownDelay, for which nothing is promised`)
+console.log(`${done} schedules, ${wrong.length} went wrong; ${tooLate} of ${done * 3} removals came after shutdownDelay, for which nothing is promised; ` +
+  `${resetByProxy} connections reset by Caddy's own reload`)
 for (const { schedule: { seed } } of wrong) console.log(`To look at it again: npm run pods -- --schedules 1 --seed ${seed}`)
 process.exit(wrong.length > 0 ? 1 : process.exitCode ?? 0)
 

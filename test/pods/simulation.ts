@@ -3,7 +3,7 @@ import type { Pace, Tally } from '../interop/client.ts'
 import { Ledger } from '../interop/ledger.ts'
 import type { ProxyName } from '../interop/proxies/proxy.ts'
 import type { Teardown } from '../interop/restart.ts'
-import { startIngress, type Ingress } from './ingress.ts'
+import { startIngress, type Failure, type Ingress } from './ingress.ts'
 import { createPod, type Ended, type Pod } from './pod.ts'
 import { proxyNames, type Scale, type Schedule } from './schedule.ts'
 
@@ -15,6 +15,8 @@ export interface Seen {
   /** When the proxy really sent nothing new to the old pod any more, in ms from the SIGTERM. */
   removedAfter: number
   failures: string[]
+  /** Connections that Caddy itself has reset: their requests never came to a pod. */
+  resetByProxy: number
 }
 
 export interface Replaced {
@@ -57,8 +59,8 @@ export async function simulate (t: Teardown, { scale, schedules, onReplaced = ()
   let next = create(schedules[0]?.work ?? 0)
   await Promise.all(serving.map(pod => pod.start()))
   const ingresses = await Promise.all(proxyNames.map(name => startIngress(t, name, serving.map(({ port }) => port))))
-  const failures = new Map<ProxyName, string[]>(proxyNames.map(name => [name, []]))
-  const running = ingresses.map(({ name, startUsers }) => startUsers(pace, error => { failures.get(name)?.push(error) }))
+  const failures = new Map<ProxyName, Failure[]>(proxyNames.map(name => [name, []]))
+  const running = ingresses.map(({ name, startUsers }) => startUsers(pace, failure => { failures.get(name)?.push(failure) }))
   await sleep(300)
 
   const replaced: Replaced[] = []
@@ -70,9 +72,8 @@ export async function simulate (t: Teardown, { scale, schedules, onReplaced = ()
     const { ended, readiness, removedAfter } = await replace(old, pod, schedule, ingresses)
     // What has gone wrong is known to the clients by then.
     await sleep(100)
-    replaced.push({
-      schedule, ended, readiness, seen: removedAfter.map(({ proxy, ms }) => ({ proxy, removedAfter: ms, failures: failures.get(proxy)?.splice(0) ?? [] }))
-    })
+    const seen = removedAfter.map(({ proxy, ms }): Seen => ({ proxy, removedAfter: ms, ...judge(proxy, failures.get(proxy)?.splice(0) ?? [], pods) }))
+    replaced.push({ schedule, ended, readiness, seen })
     onReplaced(replaced.at(-1)!)
   }
 
@@ -96,6 +97,19 @@ async function replace (old: Pod, pod: Pod, { delays }: Schedule, ingresses: Ing
     return { proxy: name, ms }
   }))
   return { ended: await ended, readiness: await readiness, removedAfter: await removedAfter }
+}
+
+/*
+ * A Caddy that is reloaded listens once more (SO_REUSEPORT) and closes the listener it had, which resets those that wait in its queue;
+ * it does so in front of a server that nobody restarts, too. What a pod did wrong would be status 502, or a request that it has received.
+ */
+function judge (proxy: ProxyName, failures: Failure[], pods: Pod[]): Pick<Seen, 'failures' | 'resetByProxy'> {
+  const ledger = failures.length === 0 ? null : new Ledger(pods.map(({ ledger }) => ledger))
+  const isReset = ({ id, error }: Failure): boolean => proxy === 'caddy' && error === 'ECONNRESET' && ledger?.of(id).received === 0
+  return {
+    failures: failures.filter(failure => !isReset(failure)).map(({ error }) => error),
+    resetByProxy: failures.filter(isReset).length
+  }
 }
 
 /** The first answer that is not 200 any more; 0: there was none. */
