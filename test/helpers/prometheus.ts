@@ -33,7 +33,7 @@ export async function startPrometheus (t: Test, { job, target }: { job: string, 
   const address = /address=(\S+)/.exec(await program.says('msg="Listening on"'))?.[1]
   await program.says('Server is ready to receive web requests')
   const ask = async (path: string, query: Record<string, string | number>): Promise<any> => {
-    const search = new URLSearchParams(Object.entries(query).map(([name, value]) => [name, String(value)]))
+    const search = new URLSearchParams(Object.entries(query).map(([name, value]): [string, string] => [name, String(value)]))
     const { status, data, error } = await (await fetch(`http://${address}/api/v1/${path}?${search}`)).json() as any
     if (status !== 'success') throw new Error(`${error}: ${JSON.stringify(query)}`)
     return data

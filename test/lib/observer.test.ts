@@ -131,7 +131,7 @@ t.test('a second signal, after which the process ends, tells of the closes and t
 t.test('an observer that wants states in the middle of a lame duck hears of them when connections are closed', async t => {
   const observer = new Recorder()
   observer.isActive = observer.wantsStates = false
-  const { connectIdle, retire, close } = await setUp(t, hello, {}, new Observers([observer]))
+  const { connectIdle, retire, close } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
   const client = await connectIdle()
   retire()
   observer.isActive = observer.wantsStates = true
@@ -144,7 +144,7 @@ t.test('an observer that wants states in the middle of a lame duck hears of them
 
 t.test('a connection that another process has accepted is opened, and is idle', async t => {
   const observer = new Recorder()
-  const { connections, server } = await setUp(t, hello, {}, new Observers([observer]))
+  const { connections, server } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
   const other = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1')
   t.teardown(() => other.close())
   await once(other, 'listening')
