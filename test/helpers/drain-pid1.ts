@@ -13,6 +13,14 @@ export function missingForPid1 (): string | false {
   return status === 0 ? false : 'unshare (util-linux) may not make a PID namespace here; that needs root'
 }
 
+/** This command as PID 1; the process that is started is its parent. */
+export const commandAsPid1 = (command: readonly string[]): string[] => ['unshare', ...unshare, ...command]
+
+/** The PID that the child of this process has out here. */
+export function pid1Of (parent: number): number {
+  return Number(readFileSync(`/proc/${parent}/task/${parent}/children`, 'utf8').trim())
+}
+
 export interface Pid1 {
   /** Resolves with the first message of this type; rejects when the process ends before. */
   told (type: string): Promise<any>
@@ -50,9 +58,7 @@ export function startAsPid1 (t: { teardown (fn: () => unknown): void }, fixture:
       }
     },
     kill (signal) {
-      // The PID outside of the namespace.
-      const pid = Number(readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'utf8').trim())
-      process.kill(pid, signal)
+      process.kill(pid1Of(child.pid as number), signal)
     }
   }
 }

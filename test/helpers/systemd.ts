@@ -28,7 +28,7 @@ export interface Program {
 }
 
 // tap gives every Node that it starts its loaders, which cost more than all the rest.
-const node = ['env', '-u', 'NODE_OPTIONS', process.execPath]
+export const node = ['env', '-u', 'NODE_OPTIONS', process.execPath]
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
