@@ -27,6 +27,8 @@ export interface Clients {
 export interface ClientsOptions {
   port: number
   clients?: number
+  /** Each begins at its own time within this, in ms: where answers take long they would all be asked for at once otherwise. */
+  spread?: number
 }
 
 // Loops that nobody stops, in ms.
@@ -40,7 +42,7 @@ const turnedAway = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET']
  * undici's clients with one connection each, which is kept alive: `GET /`, which answers `{ pid }`, and `POST /`, which answers
  * what was sent, in turn. Nothing is retried. Stopped on teardown.
  */
-export function startClients (t: { teardown (fn: () => unknown): void }, { port, clients = 30 }: ClientsOptions): Clients {
+export function startClients (t: { teardown (fn: () => unknown): void }, { port, clients = 30, spread = 20 }: ClientsOptions): Clients {
   const tally: ClientsTally = { answered: 0, connections: 0, failed: {}, pids: new Set() }
   const end = performance.now() + longest
   const stopping = new AbortController()
@@ -79,7 +81,7 @@ export function startClients (t: { teardown (fn: () => unknown): void }, { port,
       tally.connections++
     })
     client.on('connectionError', () => { attempts++ })
-    await sleep(Math.random() * 20)
+    await sleep(Math.random() * spread)
     for (let n = 0; !stopping.signal.aborted && performance.now() < end; n++) {
       const outcome = await ask(client, id, n)
       if (outcome === 'answered') {
