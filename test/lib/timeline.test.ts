@@ -239,7 +239,8 @@ t.test('an observer that is not active hears of the beginning of a drain alone',
   const heard: string[] = []
   const { promise, resolve } = deferred()
   const observer = {
-    isActive: false, wantsStates: false,
+    isActive: false,
+    wantsStates: false,
     begin: () => { heard.push('begin'); resolve() },
     opened: () => { heard.push('opened') },
     changed: () => { heard.push('changed') },
