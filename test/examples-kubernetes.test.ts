@@ -1,6 +1,6 @@
 import t from 'tap'
 import { DockerfileParser, type JSONInstruction } from 'dockerfile-ast'
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { rules } from '../lib/options.ts'
 import { startExample } from './helpers/example.ts'
 import { problems, render, type Manifest } from './helpers/kubernetes.ts'
@@ -110,9 +110,7 @@ t.test('the server answers a slow request after SIGTERM, and exits with 0', asyn
   t.match(await example.exited, { code: 0, signal: null })
 })
 
-// The routes of the option `health`.
-const hasProbes = existsSync(new URL('../lib/health.ts', import.meta.url))
-t.test('the probes of the Deployment are answered by the server, readiness with 503 as soon as it drains', { skip: !hasProbes && 'there are no routes of health' }, async t => {
+t.test('the probes of the Deployment are answered by the server, readiness with 503 as soon as it drains', async t => {
   const { example, to } = await startExample(t, 'kubernetes/server', { HOST: '127.0.0.1', KUBERNETES_SERVICE_HOST: '10.0.0.1' })
   const statusOf = async (probe: string): Promise<string | undefined> => {
     const client = await rawClient(t, to)

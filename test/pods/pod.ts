@@ -5,7 +5,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { request } from 'undici'
 import { startProcess } from '../helpers/process.ts'
 import type { Teardown } from '../interop/restart.ts'
-import { readiness } from './readiness.ts'
 import type { Scale } from './schedule.ts'
 
 export interface Ended {
@@ -34,11 +33,11 @@ export function createPod (t: Teardown, { gracePeriod, shutdownDelay }: Scale, w
   const ledger = join(folder, 'ledger')
   writeFileSync(ledger, '')
   const options = {
-    reusePort: false, shutdownDelay, hardStopAfter: gracePeriod - 1000, terminationGracePeriodSeconds: Math.ceil(gracePeriod / 1000)
+    reusePort: false, shutdownDelay, hardStopAfter: gracePeriod - 1000, terminationGracePeriodSeconds: Math.ceil(gracePeriod / 1000), health: true
   }
   const { child, message, exited } = startProcess(t, new URL('../interop/server.ts', import.meta.url), {
     env: {
-      KIND: 'http', LEDGER: ledger, OPTIONS: JSON.stringify(options), ROUTES: new URL('readiness.ts', import.meta.url).href, WORK: String(work)
+      KIND: 'http', LEDGER: ledger, OPTIONS: JSON.stringify(options), WORK: String(work)
     }
   })
   let port = 0
@@ -65,7 +64,7 @@ export function createPod (t: Teardown, { gracePeriod, shutdownDelay }: Scale, w
   }
 
   async function ask (): Promise<number> {
-    const { statusCode, body } = await request(`http://127.0.0.1:${port}${readiness}`, { reset: true })
+    const { statusCode, body } = await request(`http://127.0.0.1:${port}/readyz`, { reset: true })
     await body.dump()
     return statusCode
   }

@@ -1,10 +1,10 @@
-import { addReadiness } from '../../lib/readiness.js'
+import { readinessPath } from '../../lib/readiness.js'
 import { listenWithReusePort } from '../../lib/reuse-port-socket.js'
 import { install as installBare } from '../bare.js'
 
 /** Fastify as most people stop it, with a route for the checks: Fastify itself answers 503 as soon as it is closing. */
 export function install (app) {
-  addReadiness(app, () => true)
+  app.get(readinessPath, async () => ({ ready: true }))
   installBare(app)
 }
 
