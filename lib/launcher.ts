@@ -4,17 +4,25 @@ import { argumentsOf, parentOf } from './os/proc.ts'
 /** How processes are seen: those above this one, by their ids. */
 export interface Processes {
   readonly ppid: number
+  /** Somebody has started this process at a terminal, where Ctrl+C reaches all of them. */
+  readonly isInTerminal: boolean
   argumentsOf (pid: number): string[]
   parentOf (pid: number): number | null
 }
 
-export const processes: Processes = { get ppid () { return process.ppid }, argumentsOf, parentOf }
+export const processes: Processes = {
+  get ppid () { return process.ppid },
+  get isInTerminal () { return process.stdin.isTTY === true },
+  argumentsOf,
+  parentOf
+}
 
 // Two of them in a row are common: the shell that a container has, and the one that npm starts.
 const shellsAtMost = 3
 
 /** Why the signals that end this process do not reach it, and what to do; `null`: nothing is known against it. */
 export function whySignalsAreLost (processes: Processes): string | null {
+  if (processes.isInTerminal) return null
   let pid: number | null = processes.ppid
   let isInShell = false
   for (let i = 0; i <= shellsAtMost && pid !== null; i++) {

@@ -2,10 +2,11 @@ import t from 'tap'
 import { processes, whySignalsAreLost } from '../../lib/launcher.ts'
 
 /** The processes above this one, from its parent up to process 1 if `inContainer`. */
-function above (chain: string[][], { inContainer = false } = {}) {
+function above (chain: string[][], { inContainer = false, isInTerminal = false } = {}) {
   const ids = chain.map((_, i) => inContainer && i === chain.length - 1 ? 1 : 100 - i)
   return {
     ppid: ids[0] ?? 0,
+    isInTerminal,
     argumentsOf: (pid: number) => chain[ids.indexOf(pid)] ?? [],
     parentOf: (pid: number) => ids[ids.indexOf(pid) + 1] ?? null
   }
@@ -34,6 +35,10 @@ for (const chain of [[shell], [['sh', '/entrypoint.sh']], [['/bin/bash', '-e', '
     t.match(whySignalsAreLost(above(chain, container)), /^process 1 is a shell, .+; start it with node itself/)
   })
 }
+
+t.test('at a terminal Ctrl+C reaches npm and this process alike', async t => {
+  t.equal(whySignalsAreLost(above([shell, ['npm run dev']], { isInTerminal: true })), null)
+})
 
 t.test('a shell below the init of a container takes the container with it', async t => {
   for (const init of ['/sbin/docker-init', 'tini', '/usr/bin/dumb-init', 'catatonit']) {
