@@ -31,8 +31,8 @@ const slow = (text: string, ms: number): string =>
 
 // What is changed in the files of the page.
 const variants = {
-  page: (text: string) => slow(text, 2000),
-  short: (text: string) => slow(text, 4000).replace(/ +kill_timeout.*\n/, '').replace('instances: 2', 'instances: 1'),
+  page: (text: string) => slow(text, 1800),
+  short: (text: string) => slow(text, 3000).replace(/ +kill_timeout.*\n/, '').replace('instances: 2', 'instances: 1'),
   fork: (text: string) => text.replace("'cluster'", "'fork'").replace('instances: 2', 'instances: 1')
 }
 type Variant = keyof typeof variants
@@ -59,14 +59,14 @@ t.test('pm2 reload under load', { skip }, async t => {
 
   async function reload (name: Variant, workers: number): Promise<Reloaded> {
     const before = await listening(ports[name], workers)
-    const clients = startClients(t, { port: ports[name], clients: 15, spread: 4000 })
+    const clients = startClients(t, { port: ports[name], clients: 15, spread: 1500 })
     const { failed, pids } = clients.tally
-    await clients.answers(60)
+    await clients.answers(20)
     await command(name, 'reload', name)
     // The last answers of the old ones may still be on their way.
-    await clients.answers(30)
+    await clients.answers(10)
     pids.clear()
-    await clients.answers(60)
+    await clients.answers(20)
     const { answered, connections } = await clients.stop()
     t.comment(`${name}: ${answered} answered on ${connections} connections, failed: ${JSON.stringify(failed)}`)
     return { failed, before, after: pids }
