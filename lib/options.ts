@@ -364,7 +364,7 @@ export const hooksAfterDeadline = 500
 // Fastify itself reads these from the options of any plugin.
 const fastifyOwn = ['prefix', 'logLevel', 'logSerializers']
 
-const ajv = new Ajv()
+const ajv = new Ajv({ allowUnionTypes: true })
 
 export interface Checked {
   name: string
