@@ -1,10 +1,11 @@
 import t from 'tap'
+import type { Processes } from '../../lib/launcher.ts'
 import { resolveOptions, type FastifyDrainOptions } from '../../lib/options.ts'
 import { listenerWarnings, restartWarnings } from '../../lib/warnings.ts'
 
 const kubernetes = { KUBERNETES_SERVICE_HOST: '10.0.0.1' }
-const alone = { ppid: 0, isInTerminal: false, argumentsOf: () => [], parentOf: () => null }
-const belowNpm = { ...alone, ppid: 10, argumentsOf: () => ['npm start'] }
+const alone: Processes = { ppid: 0, isInTerminal: false, argumentsOf: () => [], parentOf: () => null }
+const belowNpm: Processes = { ...alone, ppid: 10, argumentsOf: () => ['npm start'] }
 
 function warnings (options: FastifyDrainOptions = {}, { env = {}, processes = alone, forceCloseConnections = undefined as boolean | 'idle' | undefined, contradiction = null as string | null } = {}): string[] {
   return restartWarnings({ settings: resolveOptions(options, env), env, processes, forceCloseConnections, contradiction })
