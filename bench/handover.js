@@ -9,6 +9,7 @@ import { addedBy, pooled, verdict } from './lib/handover-results.js'
 import { restartUnderLoad, ways } from './lib/handover-restart.js'
 import { bars, histogram } from './lib/histogram.js'
 import { run } from './lib/main.js'
+import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { median } from './lib/stats.js'
 
@@ -27,8 +28,10 @@ await run(async () => {
     rounds: { type: 'number', min: 1, max: 100, default: 2, what: 'rounds, the ways in turn in each' },
     only: { type: 'names', allowed: Object.keys(ways), default: Object.keys(ways), what: 'ways to run' },
     repeat: { type: 'number', min: 2, max: 1000, what: 'instead of all that: so many handovers in a row, and what they leave behind' },
+    report: reportFlag,
     json: { type: 'text', what: 'file to write every single result to' }
   })
+  keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
   const lines = await Promise.all(flags.node.map(resolveLine))

@@ -4,6 +4,7 @@ import { nodeLine, nodeVersions } from '../scripts/toolchain.js'
 import { readFlags } from './lib/flags.js'
 import { restartHttp2 } from './lib/http2-restart.js'
 import { run } from './lib/main.js'
+import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { median } from './lib/stats.js'
 
@@ -21,8 +22,10 @@ await run(async () => {
     rounds: { type: 'number', min: 1, max: 100, default: 3, what: 'rounds, the variants in turn in each' },
     settle: { type: 'number', min: 100, max: 60_000, default: 2000, what: 'time under load before SIGTERM and after the exit, ms' },
     only: { type: 'names', allowed: Object.keys(variants), default: Object.keys(variants), what: 'variants to run' },
+    report: reportFlag,
     json: { type: 'text', what: 'file to write every single result to' }
   })
+  keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
   const lines = await Promise.all(flags.node.map(resolveLine))

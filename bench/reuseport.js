@@ -3,6 +3,7 @@ import Table from 'cli-table3'
 import { nodeLine, nodeVersions } from '../scripts/toolchain.js'
 import { readFlags } from './lib/flags.js'
 import { run } from './lib/main.js'
+import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { rollingRestart } from './lib/rolling-restart.js'
 import { median } from './lib/stats.js'
@@ -20,8 +21,10 @@ await run(async () => {
     rounds: { type: 'number', min: 1, max: 100, default: 3, what: 'rounds, the variants in turn in each' },
     loops: { type: 'number', min: 1, max: 1000, default: 60, what: 'loops that each make one connection after the other' },
     only: { type: 'names', allowed: Object.keys(variants), default: Object.keys(variants), what: 'variants to run' },
+    report: reportFlag,
     json: { type: 'text', what: 'file to write every single result to' }
   })
+  keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
   const lines = await Promise.all(flags.node.map(resolveLine))

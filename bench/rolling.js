@@ -3,6 +3,7 @@ import Table from 'cli-table3'
 import { missingProxies } from '../test/interop/proxies/proxy.ts'
 import { readFlags } from './lib/flags.js'
 import { run } from './lib/main.js'
+import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { proxies, rollBehindProxy } from './lib/rolling-proxy.js'
 import { median } from './lib/stats.js'
@@ -23,8 +24,10 @@ await run(async () => {
     'start-up': { type: 'number', min: 0, max: 60_000, default: 500, what: 'time until the replacement of a replica that has gone listens, ms' },
     settle: { type: 'number', min: 100, max: 60_000, default: 1500, what: 'load before the first restart and after each, ms' },
     'kill-after': { type: 'number', min: 100, max: 120_000, default: 15_000, what: 'time a replica may take to exit, ms' },
+    report: reportFlag,
     json: { type: 'text', what: 'file to write every single result to' }
   })
+  keepReport(flags.report)
   const missing = missingProxies().filter(name => flags.proxies.includes(name))
   if (missing.length > 0) throw new Error(`Not installed: ${missing.join(', ')}. --proxies says which ones to use`)
 

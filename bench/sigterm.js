@@ -2,6 +2,7 @@ import Table from 'cli-table3'
 
 import { readFlags } from './lib/flags.js'
 import { run } from './lib/main.js'
+import { keepReport, reportFlag } from './lib/report.js'
 import { restartUnderLoad } from './lib/restart.js'
 import { openResultsFile } from './lib/results-file.js'
 import { median } from './lib/stats.js'
@@ -27,24 +28,24 @@ await run(async () => {
     'kill-after': { type: 'number', min: 100, max: 120_000, default: 15_000, what: 'time a server may take to exit, ms' },
     only: { type: 'names', allowed: variants, default: variants, what: 'servers to run' },
     json: { type: 'text', what: 'file to write every single result to' },
-    report: { type: 'text', what: 'file for the report of the last drain of fastify-drain' }
+    report: reportFlag,
   })
+  keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
   const results = await runAll(flags)
   for (const think of flags.think) console.log(`\n${title(flags, think)}\n${table(results, flags.only, think)}`)
   await writeResults({ flags, results })
-  if (flags.report !== undefined && flags.only.includes('fastify-drain')) console.log(`\nThe report of the last drain of fastify-drain is in ${flags.report}`)
 })
 
-async function runAll ({ rounds, restarts, clients, think: thinks, work, 'kill-after': killAfter, only, report }) {
+async function runAll ({ rounds, restarts, clients, think: thinks, work, 'kill-after': killAfter, only }) {
   const results = []
   const total = rounds * thinks.length * only.length
 
   for (let round = 0; round < rounds; round++) {
     for (const think of thinks) {
       for (const variant of rotate(only, round)) {
-        const result = await restartUnderLoad({ variant, clients, think: [think], work, restarts, killAfter, report })
+        const result = await restartUnderLoad({ variant, clients, think: [think], work, restarts, killAfter })
         results.push({ round, ...result })
         console.log(`[${results.length}/${total}] ${progress(result, think)}`)
       }

@@ -3,6 +3,7 @@ import Table from 'cli-table3'
 import { readFlags } from './lib/flags.js'
 import { bars, evenness, histogram } from './lib/histogram.js'
 import { run } from './lib/main.js'
+import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { median } from './lib/stats.js'
 import { restartWithWebSockets } from './lib/websocket-restart.js'
@@ -20,8 +21,10 @@ await run(async () => {
     rounds: { type: 'number', min: 1, max: 100, default: 3, what: 'rounds, the servers in turn in each' },
     'kill-after': { type: 'number', min: 100, max: 120_000, default: 30_000, what: 'time a server may take to exit, ms' },
     only: { type: 'names', allowed: Object.keys(variants), default: Object.keys(variants), what: 'servers to run' },
+    report: reportFlag,
     json: { type: 'text', what: 'file to write every single result to' }
   })
+  keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
   const series = flags.only.flatMap(variant => (variant === 'bare' ? [0] : flags.spread).map(closeSpread => ({ variant, closeSpread })))

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 
 import { readFlags } from '../bench/lib/flags.js'
 import { run } from '../bench/lib/main.js'
+import { writeReports } from '../bench/lib/report.js'
 import { restartUnderLoad } from '../bench/lib/restart.js'
 import { restartInPlace } from './handover.js'
 import * as handoverResult from './handover-result.js'
@@ -16,7 +17,7 @@ const restartDemo = {
   intro: 'Each server is replaced twice: the successor listens, then the old instance gets SIGTERM.',
   result: restartResult,
   servers: [
-    { title: 'Fastify alone', start: options => restartUnderLoad({ ...options, report: undefined, variant: 'bare' }) },
+    { title: 'Fastify alone', start: options => restartUnderLoad({ ...options, variant: 'bare' }) },
     { title: 'with fastify-drain', start: options => restartUnderLoad({ ...options, variant: 'fastify-drain' }) }
   ]
 }
@@ -44,6 +45,8 @@ await run(async () => {
   })
   const { intro, servers, result, thinkTimes } = handover ? handoverDemo : restartDemo
   const { think = thinkTimes, report = join(await mkdtemp(join(tmpdir(), 'fastify-drain-')), 'report.json') } = flags
+
+  writeReports(report)
 
   console.log(`${clients} undici keep-alive clients, GET and POST in turn, pauses of ${think.join(' and ')} ms.`)
   console.log(`${intro}\n`)

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url'
 
 import puppeteer from 'puppeteer-core'
 
+import { writeReports } from '../bench/lib/report.js'
 import { restartUnderLoad } from '../bench/lib/restart.js'
 import { root } from './toolchain.js'
 
@@ -15,8 +16,9 @@ const picture = join(root, 'docs', 'report.png')
 const folder = await mkdtemp(join(tmpdir(), 'fastify-drain-'))
 
 try {
+  writeReports(join(folder, 'report.json'))
   const { requests, lost, answered503 } = await restartUnderLoad({
-    variant: 'fastify-drain', clients: 200, think: [10, 400], work: 5, restarts: 1, killAfter: 10_000, report: join(folder, 'report.json')
+    variant: 'fastify-drain', clients: 200, think: [10, 400], work: 5, restarts: 1, killAfter: 10_000
   })
   console.log(`${requests} requests, ${lost} lost, ${answered503} answered 503`)
   await take(pathToFileURL(join(folder, 'report.html')))

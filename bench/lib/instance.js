@@ -12,13 +12,12 @@ const serverFile = fileURLToPath(new URL('./server.js', import.meta.url))
  * @param {number[]} options.fds descriptors of the listening sockets
  * @param {number} [options.work=0] milliseconds a request takes
  * @param {string} [options.protocol='http'] one of those in `app.js`
- * @param {string} [options.report] file for the report of its drain, where it can write one
  * @param {string[]} [options.execArgv] flags for node
  */
-export function startInstance ({ variant, fds, work = 0, protocol = 'http', report, execArgv = [] }) {
+export function startInstance ({ variant, fds, work = 0, protocol = 'http', execArgv = [] }) {
   const { tell, terminate, kill, stderr } = startServerProcess({
     variant,
-    command: [process.execPath, ...execArgv, serverFile, variant, String(work), protocol, ...(report === undefined ? [] : [report])],
+    command: [process.execPath, ...execArgv, serverFile, variant, String(work), protocol],
     descriptors: fds
   })
   return { variant, load: () => tell('load'), listen: () => tell('listen'), cpu: () => tell('cpu'), heap: () => tell('heap'), terminate, kill, stderr }

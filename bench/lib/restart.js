@@ -20,7 +20,6 @@ const warmUpLimit = 15_000
  * @param {number} options.work milliseconds a request takes
  * @param {number} options.restarts
  * @param {number} options.killAfter milliseconds an instance may take to exit
- * @param {string} [options.report] file for the report of each drain, which takes the place of the one before
  * @param {number} [options.settle] milliseconds of load before and after each restart
  * @param {(what: string, counts: object) => void} [options.onStep] told of every step
  */
@@ -31,13 +30,12 @@ export async function restartUnderLoad ({
   work,
   restarts,
   killAfter,
-  report,
   settle = Math.max(...think) + 600,
   onStep = () => {}
 }) {
   const listener = await openListener()
   const timeWaitBefore = await countTimeWait(listener.port)
-  const instances = Array.from({ length: restarts + 1 }, () => startInstance({ variant, work, report, fds: [listener.fd] }))
+  const instances = Array.from({ length: restarts + 1 }, () => startInstance({ variant, work, fds: [listener.fd] }))
   await listener.close()
 
   const exits = []

@@ -2,7 +2,7 @@
 import { buildApp } from './app.js'
 import { answerOrders } from './orders.js'
 
-const [variants, work, protocol, report] = process.argv.slice(2)
+const [variants, work, protocol] = process.argv.slice(2)
 const apps = variants.split(',').map(variant => ({ variant, app: buildApp({ work: Number(work), protocol }) }))
 
 answerOrders({ load, listen, cpu: () => process.cpuUsage(), heap })
@@ -13,7 +13,7 @@ process.channel.unref()
 async function load () {
   for (const { variant, app } of apps) {
     const { install } = await import(`../variants/${variant}.js`)
-    await install(app, { report })
+    await install(app)
     await app.ready()
   }
 }

@@ -1,6 +1,7 @@
 // By its path: bench/ is a package of its own, from where the name does not resolve.
 import drain from '../../../dist/esm/index.js'
+import { reportOption } from '../../lib/report.js'
 
 export function install (app, { closeSpread }) {
-  app.register(drain, { closeSpread })
+  app.register(drain, { closeSpread, report: reportOption() })
 }
