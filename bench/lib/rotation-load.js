@@ -19,9 +19,10 @@ const requestTimeout = 10_000
  * @param {number} options.port
  * @param {'http' | 'https' | 'h2c' | 'h2'} options.protocol
  * @param {number} options.clients
+ * @param {number} options.arrival over how long they come, one after the other, in ms
  * @param {number} options.think pause between two requests, in ms
  */
-export function startRotationLoad ({ port, protocol, clients, think }) {
+export function startRotationLoad ({ port, protocol, clients, arrival, think }) {
   const tally = createTally()
   // Of HTTP/2: what the server refused, and what the client itself kept back when GOAWAY came.
   Object.assign(tally.counts, { refused: 0, neverSent: 0 })
@@ -47,8 +48,8 @@ export function startRotationLoad ({ port, protocol, clients, think }) {
   }
 
   async function run (id) {
+    await sleep(arrival * id / clients + Math.random() * think)
     const client = connect(origin, tally)
-    await sleep(Math.random() * think)
     for (let n = 0; !stopping.signal.aborted; n++) {
       const start = performance.now()
       try {

@@ -20,20 +20,21 @@ const replicasFile = fileURLToPath(new URL('./replicas.js', import.meta.url))
  * @param {number} options.first how many of them are there at the beginning
  * @param {number} options.processes which they are dealt out to
  * @param {number} options.clients
+ * @param {number} options.arrival over how long they come, in ms
  * @param {number} options.think pause of a client between two requests, in ms
  * @param {number | false} options.maxConnectionAge in ms
  * @param {number} options.age how long an age period is, in ms
  * @param {number} options.periods
  * @param {(sample: { at: number, counts: number[] }) => void} [options.onSample] ten times in each period
  */
-export async function rotateUnderLoad ({ protocol, replicas, first, processes, clients, think, maxConnectionAge, age, periods, onSample = () => {} }) {
+export async function rotateUnderLoad ({ protocol, replicas, first, processes, clients, arrival, think, maxConnectionAge, age, periods, onSample = () => {} }) {
   const members = Array.from({ length: processes }, startReplicas)
   let chooser
   try {
     const counts = members.map((_, i) => share(replicas, processes, i))
     const ports = (await Promise.all(members.map((tell, i) => tell('listen', { count: counts[i], protocol, maxConnectionAge })))).flat()
     chooser = await startChooser(ports.slice(0, first))
-    const load = startRotationLoad({ port: chooser.port, protocol, clients, think })
+    const load = startRotationLoad({ port: chooser.port, protocol, clients, arrival, think })
     await load.warm
 
     chooser.choose(ports)
