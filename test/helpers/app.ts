@@ -50,11 +50,11 @@ export async function accepted (app: FastifyInstance): Promise<void> {
   await once(app.server, 'connection')
 }
 
-/** Waits, for at most 10 s, until `probe` is true; for states that no event announces. */
+/** Waits, for at most 30 s, until `probe` is true; for states that no event announces. */
 export async function eventually (probe: () => boolean, what: string): Promise<void> {
-  const end = performance.now() + 10_000
+  const end = performance.now() + 30_000
   while (!probe()) {
-    if (performance.now() > end) throw new Error(`this did not come true within 10 s: ${what}`)
+    if (performance.now() > end) throw new Error(`this did not come true within 30 s: ${what}`)
     await new Promise(resolve => setTimeout(resolve, 5))
   }
 }
