@@ -81,7 +81,8 @@ export class Timeline implements Observer {
     const recorded: RecordedConnection = {
       remoteAddress,
       remotePort,
-      acceptedAt: Math.round(connection.openedAt - this.#began),
+      // It is rounded already, which can be up.
+      acceptedAt: Math.min(at, Math.round(connection.openedAt - this.#began)),
       states: [],
       omittedChanges: 0,
       endedAt: null,
@@ -115,7 +116,7 @@ export class Timeline implements Observer {
   }
 
   closed (connection: Connection): void {
-    this.#end(connection)
+    this.#end(connection, this.#elapsed)
     this.#open.delete(connection)
   }
 
@@ -126,17 +127,17 @@ export class Timeline implements Observer {
 
   finished (report: DrainReport): void {
     // After a second signal the process does not live until their sockets have closed.
-    for (const connection of this.#open.keys()) if (connection.outcome !== null) this.#end(connection)
+    for (const connection of this.#open.keys()) if (connection.outcome !== null) this.#end(connection, report.duration)
     this.#isRecording = false
     this.#write({ ...report, timeline: { connections: this.#connections } })
   }
 
-  #end (connection: Connection): void {
+  #end (connection: Connection, at: number): void {
     const followed = this.#open.get(connection)
     if (followed === undefined) return
     catchUp(followed)
     const { recorded } = followed
-    recorded.endedAt = this.#elapsed
+    recorded.endedAt = at
     recorded.outcome = connection.outcome
   }
 

@@ -279,3 +279,15 @@ t.test('10,000 connections are recorded, and written as JSON, in a moment', asyn
   t.ok(performance.now() - before < 5000)
   t.ok(size < 4_000_000)
 })
+
+t.test('a connection is never accepted behind its first state, whatever is rounded up', async t => {
+  const clock = new FakeClock()
+  let file: DrainReportFile | null = null
+  const timeline = new Timeline(clock, written => { file = written })
+  clock.advance(5.2)
+  timeline.begin(clock.now(), [])
+  clock.advance(0.4)
+  timeline.opened({ ...fakeConnection(), openedAt: Math.round(clock.now()) } as never)
+  timeline.finished({ duration: 0 } as never)
+  t.match(file, { timeline: { connections: [{ acceptedAt: 0, states: [[0, String]] }] } })
+})
