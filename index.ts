@@ -1,10 +1,9 @@
 import type { FastifyBaseLogger, FastifyInstance, FastifyPluginAsync, onRequestHookHandler, RouteOptions } from 'fastify'
 import fp from 'fastify-plugin'
 import cluster from 'node:cluster'
-import type { Duplex } from 'node:stream'
 import { KeepAliveBehind } from './lib/behind.ts'
 import { systemClock } from './lib/clock.ts'
-import type { ConnectionCounts } from './lib/connections.ts'
+import type { FastifyDrain } from './lib/decorator.ts'
 import { Diagnostics } from './lib/diagnostics.ts'
 import { Drain } from './lib/drain.ts'
 import { errors } from './lib/errors.ts'
@@ -27,9 +26,7 @@ import { loadNative, type Native } from './lib/os/native.ts'
 import { Sockets } from './lib/os/sockets.ts'
 import { sendDatagram } from './lib/os/unix.ts'
 import { inWords, type Log } from './lib/progress.ts'
-import type { UpgradeCloser } from './lib/protocols/upgraded.ts'
 import { reportFile } from './lib/report-file.ts'
-import type { DrainPhase, DrainReport } from './lib/report.ts'
 import { resolveRouteOptions, type RouteDrainOptions } from './lib/route-options.ts'
 import type { HttpServer } from './lib/server.ts'
 import { ServiceManager } from './lib/service-manager.ts'
@@ -37,35 +34,6 @@ import { otherListeners, stopOnSignals } from './lib/signals.ts'
 import { Streams } from './lib/streams.ts'
 import { Timeline } from './lib/timeline.ts'
 import { listenerWarnings, restartWarnings } from './lib/warnings.ts'
-
-/** What the plugin adds to the app, as `app.drain`. */
-export interface FastifyDrain {
-  readonly phase: DrainPhase
-  /** Aborts as soon as a drain begins: what runs long listens to it, and comes to an end. */
-  readonly signal: AbortSignal
-  /** How many connections are in each state now. Each reading looks at every connection. */
-  readonly connections: ConnectionCounts
-  /** How many peers have vanished without a word since the app began; TCP keepalive finds them. */
-  readonly lostPeers: number
-  /** What the drain did; `null` until no connection is left. It is there when onClose hooks run. */
-  readonly report: DrainReport | null
-  /**
-   * Begins a drain, and closes the app; resolves with the report when Fastify is closed.
-   * Every call gets the same promise. The process does not end.
-   */
-  begin (reason?: string): Promise<DrainReport>
-  /**
-   * Starts a successor of this process, gives it listeners and connections, and ends this process. Resolves with the
-   * successor's pid when it has taken over; rejects when there is none, and then everything is as before.
-   * Every call gets the same promise as long as that goes on.
-   */
-  handover (): Promise<number>
-  /**
-   * Has `fn` called when the drain closes connections, so that it can say goodbye on this upgraded socket;
-   * whatever is still open at the deadline is cut.
-   */
-  onUpgradeClose (socket: Duplex, fn: UpgradeCloser): void
-}
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -268,6 +236,7 @@ const fastifyDrain = fp(plugin, { fastify: '5.x', name: 'fastify-drain' })
 
 export default fastifyDrain
 export { fastifyDrain }
+export type { FastifyDrain } from './lib/decorator.ts'
 export type { FastifyDrainOptions, DrainSignal, Handover, HandoverSignal, Health, KeepAlive, ReportFile } from './lib/options.ts'
 export type { Behind } from './lib/behind.ts'
 export type { DrainPhase, DrainReport, Straggler } from './lib/report.ts'

@@ -1,8 +1,8 @@
 import { channel } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
-import type { FastifyDrain } from '../index.ts'
 import type { Connection, ConnectionOutcome, ConnectionState } from './connection.ts'
 import type { ConnectionCounts } from './connections.ts'
+import type { FastifyDrain } from './decorator.ts'
 import type { Observer } from './observer.ts'
 import type { DrainPhase, DrainReport } from './report.ts'
 

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { FastifyDrain } from '../index.ts'
 import type { ConnectionOutcome, ConnectionState } from './connection.ts'
+import type { FastifyDrain } from './decorator.ts'
 import { channelNames, type ConnectionCloseMessage, type ReportMessage } from './diagnostics.ts'
 import { errors } from './errors.ts'
 import type { DrainPhase, DrainReport } from './report.ts'
