@@ -104,12 +104,14 @@ t.test('a drain that begins between two looks watches', async t => {
 
 t.test('a stream that nobody has told of yet counts once', async t => {
   const { client, watched, session } = await connected(t)
+  const changes: string[] = []
   const listed = new Promise<void>(resolve => {
     const streams = listOf(session)
     const { set } = streams
     const value = (id: number, stream: ServerHttp2Stream): unknown => {
       set.call(streams, id, stream)
       watched.watch()
+      watched.onChange = change => { changes.push(change) }
       t.equal(watched.open, 1)
       t.ok(watched.used)
       t.same(watched.describe(), { method: null, route: null })
@@ -122,6 +124,7 @@ t.test('a stream that nobody has told of yet counts once', async t => {
   await listed
   await new Promise(resolve => setImmediate(resolve))
   t.equal(watched.open, 1)
+  t.same(changes, [], 'it is no other one when Node tells of it')
 })
 
 t.test('where Node keeps no list, each stream is listened to', async t => {
