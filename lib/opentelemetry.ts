@@ -6,7 +6,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { errors } from './errors.ts'
 import { count, drainOf, durations, loadPeer, phases, states, type Readings } from './metrics.ts'
-import { compile, resolve, type Rule } from './options.ts'
+import type { Rule } from './option-rules.ts'
+import { compile, resolve } from './options.ts'
 
 export interface OpenTelemetryMetricsOptions {
   /**

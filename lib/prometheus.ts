@@ -6,7 +6,8 @@ import fp from 'fastify-plugin'
 import type { Registry } from 'prom-client'
 import { errors } from './errors.ts'
 import { count, drainOf, loadPeer } from './metrics.ts'
-import { compile, resolve, type Rule } from './options.ts'
+import type { Rule } from './option-rules.ts'
+import { compile, resolve } from './options.ts'
 import { Family, takenIn, type Labels } from './prometheus-family.ts'
 
 export interface PrometheusMetricsOptions {

@@ -1,5 +1,6 @@
 import type { Moment } from './moments.ts'
-import { compile, resolve, type Rule } from './options.ts'
+import type { Rule } from './option-rules.ts'
+import { compile, resolve } from './options.ts'
 
 /** What a drain does with the long answers of one route; `config.drain` of the route. */
 export interface RouteDrainOptions {

@@ -5,7 +5,7 @@ import { parse } from 'yaml'
 import { commandAsPid1, missingForPid1, pid1Of } from './helpers/drain-pid1.ts'
 import { drainsUnderLoad, startPage } from './helpers/environment.ts'
 import { snippet } from './helpers/snippets.ts'
-import { rules } from '../lib/options.ts'
+import { rules } from '../lib/option-rules.ts'
 
 const compose = parse(snippet('docker-compose', 'compose.yaml'))
 const { app } = compose.services

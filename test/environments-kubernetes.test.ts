@@ -2,7 +2,8 @@ import t from 'tap'
 import { parse } from 'yaml'
 import { drainsUnderLoad, startPage } from './helpers/environment.ts'
 import { snippet } from './helpers/snippets.ts'
-import { kubernetesShutdownDelay, rules } from '../lib/options.ts'
+import { rules } from '../lib/option-rules.ts'
+import { kubernetesShutdownDelay } from '../lib/options.ts'
 
 const { spec: { strategy, template: { spec } } } = parse(snippet('kubernetes', 'deployment.yaml'))
 const [app] = spec.containers

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { rules } from '../lib/options.ts'
+import { rules } from '../lib/option-rules.ts'
 
 const folder = new URL('../docs/environments/', import.meta.url)
 const read = (name: string): string => readFileSync(new URL(name, folder), 'utf8')

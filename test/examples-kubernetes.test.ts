@@ -1,7 +1,7 @@
 import t from 'tap'
 import { DockerfileParser, type JSONInstruction } from 'dockerfile-ast'
 import { readFileSync } from 'node:fs'
-import { rules } from '../lib/options.ts'
+import { rules } from '../lib/option-rules.ts'
 import { startExample } from './helpers/example.ts'
 import { problems, render, type Manifest } from './helpers/kubernetes.ts'
 import { rawClient, request } from './helpers/raw-client.ts'

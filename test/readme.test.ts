@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs'
 import { runInNewContext } from 'node:vm'
 import { testApp } from './helpers/app.ts'
 import { errors } from '../lib/errors.ts'
-import { kubernetesShutdownDelay, rules } from '../lib/options.ts'
+import { rules } from '../lib/option-rules.ts'
+import { kubernetesShutdownDelay } from '../lib/options.ts'
 
 const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
 

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { inspect } from 'node:util'
-import { kubernetesShutdownDelay, resolveOptions, rules, type FastifyDrainOptions, type KeepAlive } from '../../lib/options.ts'
+import { rules } from '../../lib/option-rules.ts'
+import { kubernetesShutdownDelay, resolveOptions, type FastifyDrainOptions, type KeepAlive } from '../../lib/options.ts'
 
 const defaults = {
   signals: ['SIGTERM', 'SIGINT'],
