@@ -1,37 +1,22 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
+import type { ServerHttp2Session } from 'node:http2'
 import { Socket } from 'node:net'
+import { CloseSchedule, type RetirementPlan } from './close-schedule.ts'
 import { Connection, type ConnectionEnv, type ConnectionState, type Luggage, type Retirement } from './connection.ts'
-import { IdleCloser } from './idle-closer.ts'
+import { Exchanges } from './exchanges.ts'
 import { stopListening, type LeaveListener } from './listen/leave-listener.ts'
 import { connect, type Handle } from './os/handle.ts'
 import type { Observer } from './observer.ts'
-import { Paced } from './paced.ts'
 import * as http1 from './protocols/http1.ts'
 import { isStream, Session } from './protocols/http2.ts'
 import { transportOf } from './protocols/tls.ts'
 import { Rotation, rotates, type RotationSettings } from './rotation.ts'
-import { addRequests, watchRequests, watchServer, type HttpServer } from './server.ts'
+import { addRequests, idleTime, watchRequests, watchServer, type HttpServer } from './server.ts'
 
 /** How many connections are in each state; a closed one is not counted any more. */
 export interface ConnectionCounts extends Record<Exclude<ConnectionState, 'closed'>, number> {
   /** How many streams are open in all HTTP/2 sessions; each session is one connection. */
   streams: number
-}
-
-const beforeHeadersTimeout = 1000
-
-export interface RetirementPlan {
-  /** How long an idle connection may bring one more request, in ms from the call of retire(). */
-  idleGrace: number
-  /** Window over which the closes of idle connections are spread, in ms. */
-  closeSpread: number
-  /** How long the peer may close first after an answer that said close, in ms. */
-  peerCloseTimeout: number
-  /** When every HTTP/2 session is told at the latest that no further stream is served, in ms from the call of retire(). */
-  lastCall: number
-  /** How long a PING of HTTP/2 may stay unanswered, in ms. */
-  pingTimeout: number
 }
 
 export interface ConnectionsEnv extends Omit<ConnectionEnv, 'onTimedOut' | 'onHalfClosed'> {
@@ -60,18 +45,13 @@ export class Connections {
   readonly #servers = new Set<HttpServer>()
   // Until more has to be remembered of a connection than when it came, it costs no object.
   readonly #open = new Map<Socket, Connection | number>()
-  readonly #idleCloser: IdleCloser
-  readonly #announcer: Paced<Connection>
-  readonly #upgradeCloser: Paced<Connection>
   readonly #leave: LeaveListener
   readonly #observer: Observer
+  readonly #exchanges: Exchanges
   readonly #rotation: Rotation | null
-  /** Whether requests are told of, too. */
-  #observesRequests = false
   #newest: Socket | null = null
   #retirement: Retirement | null = null
-  #plan: RetirementPlan = { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 }
-  #retiredAt = 0
+  #schedule: CloseSchedule
   #closingIdle = false
   #untilEmpty: Array<() => void> = []
   /** Whether a connection leaves in another way, so that it is neither told to close nor closed. */
@@ -85,16 +65,13 @@ export class Connections {
     const connections = this
     this.#env = { clock, times, sockets, closers, onTimedOut: events.onTimedOut, onHalfClosed: connection => this.#observer.changed(connection) }
     this.#observer = observer
+    this.#schedule = new CloseSchedule(clock, { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 })
+    this.#exchanges = new Exchanges(observer, socket => this.find(socket))
     this.#leave = leave
     this.#events = events
     this.#rotation = rotation === undefined || !rotates(rotation)
       ? null
       : new Rotation({ ...rotation, clock, random: Math.random, find: socket => this.find(socket) })
-    this.#idleCloser = new IdleCloser(clock)
-    this.#announcer = new Paced(clock, connections => { for (const connection of connections) connection.announce() })
-    this.#upgradeCloser = new Paced(clock, connections => {
-      for (const connection of connections) connection.leaveUpgraded(this.#plan.peerCloseTimeout)
-    })
     this.#onSocketClose = function () { connections.#closed(this) }
     this.#destroySoon = function () { connections.find(this)?.answered() }
   }
@@ -136,49 +113,13 @@ export class Connections {
       broken: socket => this.find(socket)?.lingerOnDestroy()
     })
     if (this.#retirement !== null) this.#retireRequests(server, this.#retirement)
-    if (this.#observesRequests) this.#observeRequests(server)
-    else this.#observe()
+    this.#exchanges.watchServer(server)
+    this.#observe()
   }
 
-  // Only when somebody wants to know, who may come at any time: each request costs a little then.
+  // Somebody who wants to know of requests may come at any time.
   #observe (): void {
-    if (this.#observesRequests || !this.#observer.wantsStates) return
-    this.#observesRequests = true
-    for (const server of this.#servers) this.#observeRequests(server)
-    for (const connection of this.all()) {
-      this.#observeStreams(connection)
-      for (const exchange of connection.exchanges) this.#observeEnd(connection, exchange)
-    }
-  }
-
-  #observeRequests (server: HttpServer): void {
-    watchRequests(server, (request: IncomingMessage, answer: ServerResponse) => {
-      const connection = isStream(answer) ? undefined : this.find(request.socket)
-      if (connection !== undefined) this.#observeExchange(connection, answer)
-    })
-  }
-
-  #observeStreams (connection: Connection): void {
-    connection.session?.session.prependListener('stream', stream => this.#observeExchange(connection, stream))
-  }
-
-  #observeExchange (connection: Connection, exchange: ServerResponse | ServerHttp2Stream): void {
-    if (!this.#observer.wantsStates) return
-    this.#tellSoon(connection)
-    this.#observeEnd(connection, exchange)
-  }
-
-  #observeEnd (connection: Connection, exchange: ServerResponse | ServerHttp2Stream): void {
-    exchange.once('close', () => {
-      this.#tellSoon(connection)
-      // Answered early: what is left of the request is still coming.
-      if ('req' in exchange && !exchange.req.complete) exchange.req.once('end', () => this.#tellSoon(connection))
-    })
-  }
-
-  // Behind all who listen to the same event, and count streams by it.
-  #tellSoon (connection: Connection): void {
-    process.nextTick(() => this.#observer.changed(connection))
+    if (this.#observer.wantsStates) this.#exchanges.begin(this.#servers, () => this.all())
   }
 
   #opened (transport: Socket, handshake: boolean): void {
@@ -189,7 +130,7 @@ export class Connections {
     this.#guard(transport)
     if (this.#observer.isActive) this.#tellOpened(transport)
     if (this.#retirement !== null) this.#events.onLate()
-    if (this.#closingIdle) this.#closeWhenIdle(this.#keep(transport))
+    if (this.#closingIdle) this.#schedule.closeWhenIdle(this.#keep(transport))
   }
 
   #tellOpened (transport: Socket): void {
@@ -219,7 +160,7 @@ export class Connections {
     if (connection === undefined) return
     connection.hasSession(new Session(session, this.#env.clock))
     this.#rotation?.hasSession(connection, session)
-    if (this.#observesRequests) this.#observeStreams(connection)
+    this.#exchanges.watchSession(connection)
     if (this.#retirement !== null) connection.retire(this.#retirement)
   }
 
@@ -228,7 +169,7 @@ export class Connections {
     const connection = this.#closingIdle || this.#observer.wantsStates ? this.find(socket) : undefined
     if (connection === undefined) return
     this.#observer.changed(connection)
-    if (this.#closingIdle) this.#upgradeCloser.add(connection, this.#env.clock.now())
+    if (this.#closingIdle) this.#schedule.closeUpgraded(connection)
   }
 
   #closed (transport: Socket): void {
@@ -268,16 +209,15 @@ export class Connections {
   /** From now on every answer is the last one of its connection. */
   retire (plan: RetirementPlan): void {
     const { clock } = this.#env
-    this.#plan = plan
     this.#rotation?.stop()
-    this.#retiredAt = clock.now()
+    this.#schedule = new CloseSchedule(clock, plan)
     this.#retirement = {
       peerCloseTimeout: plan.peerCloseTimeout,
-      lastCall: this.#retiredAt + plan.lastCall,
+      lastCall: clock.now() + plan.lastCall,
       pingTimeout: plan.pingTimeout,
       onServed: () => this.#events.onServed(),
       onIdle: connection => {
-        if (this.#closingIdle) this.#idleCloser.add(connection, clock.now() + plan.peerCloseTimeout)
+        if (this.#closingIdle) this.#schedule.closeAfterAnswer(connection)
       }
     }
     for (const server of this.#servers) this.#retireRequests(server, this.#retirement)
@@ -285,7 +225,7 @@ export class Connections {
     for (const connection of this.all()) {
       if (this.leaves(connection)) continue
       connection.retire(this.#retirement)
-      if (connection.session?.used === true) this.#announcer.add(connection, this.#retiredAt)
+      if (connection.session?.used === true) this.#schedule.announce(connection)
     }
   }
 
@@ -306,23 +246,18 @@ export class Connections {
   close (): void {
     this.#closingIdle = true
     this.#observe()
-    const { closers, clock } = this.#env
+    const { closers } = this.#env
     closers.begin(socket => this.find(socket as Socket) !== undefined)
-    const step = this.#plan.closeSpread / Math.max(1, this.size)
+    const step = this.#schedule.closeSpread / Math.max(1, this.size)
     let offset = 0
     for (const connection of this.all()) {
       if (this.leaves(connection)) continue
       const isUpgraded = connection.state === 'upgraded'
       // A socket that was taken over after reply.hijack() is still one of HTTP to Node.
-      if (isUpgraded || closers.has(connection.socket)) this.#upgradeCloser.add(connection, clock.now() + offset)
-      if (!isUpgraded) this.#closeWhenIdle(connection, offset)
+      if (isUpgraded || closers.has(connection.socket)) this.#schedule.closeUpgraded(connection, offset)
+      if (!isUpgraded) this.#schedule.closeWhenIdle(connection, offset)
       offset += step
     }
-  }
-
-  #closeWhenIdle (connection: Connection, offset = 0): void {
-    const idleSince = Math.max(connection.openedAt, this.#retiredAt)
-    this.#idleCloser.add(connection, idleSince + this.#plan.idleGrace + offset)
   }
 
   /** What would have left in another way stays, and is closed like all the rest. */
@@ -331,7 +266,7 @@ export class Connections {
     this.leaves = () => false
     for (const connection of stayed) {
       if (this.#retirement !== null) connection.retire(this.#retirement)
-      if (this.#closingIdle) this.#closeWhenIdle(connection)
+      if (this.#closingIdle) this.#schedule.closeWhenIdle(connection)
     }
   }
 
@@ -362,19 +297,8 @@ export class Connections {
   async empty (): Promise<void> {
     // At the deadline there are two who wait.
     if (this.size > 0) await new Promise<void>(resolve => { this.#untilEmpty.push(resolve) })
-    for (const queue of [this.#idleCloser, this.#announcer, this.#upgradeCloser]) queue.stop()
+    this.#schedule.stop()
   }
-}
-
-// How long a connection may stay idle that has been for `silence` ms already, in ms; `null`: for ever.
-function idleTime ({ keepAliveTimeout = 0, keepAliveTimeoutBuffer = 0, headersTimeout = 0 }: HttpServer, silence: number): number | null {
-  const limits = [
-    keepAliveTimeout > 0 ? Math.max(0, keepAliveTimeout + keepAliveTimeoutBuffer - silence) : Infinity,
-    // Node takes it for a new connection, which has to bring a head by then, and would answer its silence with 408.
-    headersTimeout > 0 ? headersTimeout - Math.min(beforeHeadersTimeout, headersTimeout / 2) : Infinity
-  ]
-  const limit = Math.min(...limits)
-  return limit === Infinity ? null : limit
 }
 
 function isHandedOver (known: Connection | number): boolean {

@@ -135,6 +135,20 @@ function limitRequests (this: HttpServer, { socket }: IncomingMessage, answer: S
   if (answer.maxRequestsOnConnectionReached === true) answer.shouldKeepAlive = false
 }
 
+// Of a connection that another process has accepted, in ms.
+const beforeHeadersTimeout = 1000
+
+/** How long a connection may stay idle that has been for `silence` ms already, in ms; `null`: for ever. */
+export function idleTime ({ keepAliveTimeout = 0, keepAliveTimeoutBuffer = 0, headersTimeout = 0 }: HttpServer, silence: number): number | null {
+  const limits = [
+    keepAliveTimeout > 0 ? Math.max(0, keepAliveTimeout + keepAliveTimeoutBuffer - silence) : Infinity,
+    // Node takes it for a new connection, which has to bring a head by then, and would answer its silence with 408.
+    headersTimeout > 0 ? headersTimeout - Math.min(beforeHeadersTimeout, headersTimeout / 2) : Infinity
+  ]
+  const limit = Math.min(...limits)
+  return limit === Infinity ? null : limit
+}
+
 function refuseExpectation (_request: IncomingMessage, answer: ServerResponse): void {
   answer.writeHead(417)
   answer.end()
