@@ -1,29 +1,12 @@
-import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { eventually, testApp } from './helpers/app.ts'
 import { outcomes } from './helpers/drain-slow.ts'
+import { handWrittenEvents } from './helpers/hand-written-events.ts'
 import { answers, rawClient, request } from './helpers/raw-client.ts'
-
-// Server-sent events, written by hand as most people do.
-function events (app: FastifyInstance, { obeys }: { obeys: boolean }): void {
-  app.get('/events', (_request, reply) => {
-    reply.hijack()
-    const { raw } = reply
-    raw.writeHead(200, { 'content-type': 'text/event-stream' })
-    raw.write('data: first\n\n')
-    const more = setInterval(() => raw.write('data: more\n\n'), 20)
-    raw.once('close', () => clearInterval(more))
-    if (!obeys) return
-    app.drain.signal.addEventListener('abort', () => {
-      clearInterval(more)
-      raw.end('data: last\n\n')
-    }, { once: true })
-  })
-}
 
 t.test('row 17: http: an event stream that listens to drain.signal ends at once, whole, and then the drain does', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, peerCloseTimeout: 50 })
-  events(app, { obeys: true })
+  handWrittenEvents(app, { obeys: true })
   const client = await rawClient(t, await listen())
   client.write(request('/events'))
   await client.until(/more/)
@@ -53,7 +36,7 @@ t.test('row 17: http: drain.signal says why', async t => {
 
 t.test('row 17: http: a stream that does not listen is cut at the deadline, and named', async t => {
   const { app, listen } = await testApp(t, { idleGrace: 50, hardStopAfter: 500 })
-  events(app, { obeys: false })
+  handWrittenEvents(app, { obeys: false })
   const client = await rawClient(t, await listen())
   client.write(request('/events?token=secret'))
   await client.until(/more/)

@@ -7,7 +7,8 @@ import drain from '../index.ts'
 import { channelNames } from '../lib/diagnostics.ts'
 import { drainMetrics } from '../lib/opentelemetry.ts'
 import { deferred, eventually, testApp } from './helpers/app.ts'
-import { rawClient, request } from './helpers/raw-client.ts'
+import { idleAndBusy } from './helpers/idle-and-busy.ts'
+import { rawClient } from './helpers/raw-client.ts'
 import { servers } from './helpers/servers.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
@@ -41,12 +42,7 @@ t.test('connections are counted by state, and the phase is told, when they are c
   app.get('/', async () => 'hello')
   app.get('/slow', async () => { await go.promise; return 'done' })
   const to = await listen()
-  const idle = await rawClient(t, to)
-  idle.write(request('/'))
-  await idle.until(/hello/)
-  const busy = await rawClient(t, to)
-  busy.write(request('/slow'))
-  await eventually(() => app.drain.connections.active === 1, 'a request is open')
+  const { idle, busy } = await idleAndBusy(t, app, to)
   t.match(await values(), {
     'fastify_drain.connection.count new': 0,
     'fastify_drain.connection.count active': 1,

@@ -6,6 +6,7 @@ import drain from '../index.ts'
 import { channelNames } from '../lib/diagnostics.ts'
 import { drainMetrics, type PrometheusMetricsOptions } from '../lib/prometheus.ts'
 import { deferred, eventually, testApp } from './helpers/app.ts'
+import { idleAndBusy } from './helpers/idle-and-busy.ts'
 import { rawClient, request } from './helpers/raw-client.ts'
 import { servers } from './helpers/servers.ts'
 
@@ -42,12 +43,7 @@ t.test('connections are counted by state, and the phase is told, when they are s
     fastify_drain_http2_streams: 0,
     fastify_drain_lost_peers_total: 0
   })
-  const idle = await rawClient(t, to)
-  idle.write(request('/'))
-  await idle.until(/hello/)
-  const busy = await rawClient(t, to)
-  busy.write(request('/slow'))
-  await eventually(() => app.drain.connections.active === 1, 'a request is open')
+  const { idle, busy } = await idleAndBusy(t, app, to)
   t.match(await scrape(), {
     'fastify_drain_connections{state="active"}': 1,
     'fastify_drain_connections{state="idle"}': 1,

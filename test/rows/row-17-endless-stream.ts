@@ -1,23 +1,6 @@
-import type { FastifyInstance } from 'fastify'
+import { handWrittenEvents } from '../helpers/hand-written-events.ts'
 import type { Row } from '../helpers/rows.ts'
 import { leave } from '../helpers/wire.ts'
-
-// Server-sent events, written by hand as most people do.
-function events ({ obeys }: { obeys: boolean }): (app: FastifyInstance) => void {
-  return app => app.get('/events', (_request, reply) => {
-    reply.hijack()
-    const { raw } = reply
-    raw.writeHead(200, { 'content-type': 'text/event-stream' })
-    raw.write('data: first\n\n')
-    const more = setInterval(() => raw.write('data: more\n\n'), 20)
-    raw.once('close', () => clearInterval(more))
-    if (!obeys) return
-    app.drain.signal.addEventListener('abort', () => {
-      clearInterval(more)
-      raw.end('data: last\n\n')
-    }, { once: true })
-  })
-}
 
 export default {
   number: 17,
@@ -25,7 +8,7 @@ export default {
   expected: 'ends on drain.signal, else at the deadline',
   tests: {
     'an event stream that listens to drain.signal ends at once, whole, and then the drain does': async (t, server) => {
-      const { app, to } = await server.start(t, {}, events({ obeys: true }))
+      const { app, to } = await server.start(t, {}, app => handWrittenEvents(app, { obeys: true }))
       const client = await server.client(t, to)
       const stream = client.ask('/events')
       await client.wire.until(() => stream.body.includes('more'), 'an event')
@@ -38,7 +21,7 @@ export default {
     },
 
     'a stream that does not listen is cut at the deadline, and named; its client sees that it is not whole': async (t, server) => {
-      const { app, to } = await server.start(t, { idleGrace: 50, hardStopAfter: 500 }, events({ obeys: false }))
+      const { app, to } = await server.start(t, { idleGrace: 50, hardStopAfter: 500 }, app => handWrittenEvents(app, { obeys: false }))
       const client = await server.client(t, to)
       const stream = client.ask('/events?token=secret')
       await client.wire.until(() => stream.body.includes('more'), 'an event')
