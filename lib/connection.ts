@@ -9,6 +9,7 @@ import * as http1 from './protocols/http1.ts'
 import { Goaway } from './protocols/goaway.ts'
 import type { Session } from './protocols/http2.ts'
 import { restartReads } from './protocols/reads.ts'
+import type { RequestLine } from './protocols/request-line.ts'
 import type { UpgradeClosers } from './protocols/upgraded.ts'
 import { sayGoingAway, webSocketOn } from './protocols/websocket.ts'
 
@@ -352,7 +353,7 @@ export class Connection {
   }
 
   /** The request that is open. */
-  currentRequest (): { method: string | null, route: string | null } {
+  currentRequest (): RequestLine {
     return this.session?.describe() ?? http1.describe(this.socket)
   }
 

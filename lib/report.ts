@@ -17,7 +17,7 @@ export interface Straggler {
   remotePort: number | null
   /** Of the request that was open; `null` where none was. */
   method: string | null
-  /** Path of the request that was open, without the query string. */
+  /** Path of the request that was open, without the query string, at most 500 characters of it. */
   route: string | null
   /** Since the connection was accepted, in ms. */
   age: number

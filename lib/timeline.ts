@@ -34,7 +34,6 @@ export interface DrainReportFile extends DrainReport {
 
 // A busy session of HTTP/2 would fill the file by itself.
 const mostChanges = 64
-const longestRoute = 500
 
 /** What is being recorded, and its newest state, listed or not. */
 interface Followed {
@@ -158,5 +157,5 @@ function describe (recorded: RecordedConnection, connection: Connection): void {
   // A head that is half received has no name yet.
   if (method === null) return
   recorded.method = method
-  recorded.route = route === null || route.length <= longestRoute ? route : `${route.slice(0, longestRoute)}…`
+  recorded.route = route
 }

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server, Socket } from 'node:net'
 import { restartReads } from './reads.ts'
+import { requestLine, type RequestLine } from './request-line.ts'
 
 /*
  * What Node's HTTP/1.x server knows about a socket, asked only when a drain needs it, and how to take
@@ -71,14 +72,9 @@ export function incompleteRequest (socket: Socket): IncomingMessage | null {
 }
 
 /** What is being answered on this socket. */
-export function describe (socket: Socket): { method: string | null, route: string | null } {
+export function describe (socket: Socket): RequestLine {
   const request = (socket as HttpSocket)._httpMessage?.req
-  return { method: request?.method ?? null, route: pathOf(request?.url) }
-}
-
-// Query strings carry secrets, and reports are kept.
-function pathOf (url: string | undefined): string | null {
-  return url?.split('?', 1)[0] ?? null
+  return requestLine(request?.method, request?.url)
 }
 
 /**

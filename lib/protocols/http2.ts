@@ -1,5 +1,6 @@
 import { constants, type Http2ServerRequest, type IncomingHttpHeaders, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Clock } from '../clock.ts'
+import { requestLine, type RequestLine } from './request-line.ts'
 
 /*
  * The open streams of an HTTP/2 session. Node keeps a list of them, which it documents nowhere; where it is missing each
@@ -94,9 +95,9 @@ export class Session {
   }
 
   /** The oldest request that is open. */
-  describe (): { method: string | null, route: string | null } {
-    const { ':method': method = null, ':path': path } = this.#oldestHeaders() ?? {}
-    return { method, route: path?.split('?', 1)[0] ?? null }
+  describe (): RequestLine {
+    const { ':method': method, ':path': path } = this.#oldestHeaders() ?? {}
+    return requestLine(method, path)
   }
 
   #oldestHeaders (): IncomingHttpHeaders | undefined {
