@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { accessSync, chmodSync, constants, lstatSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, format, parse, resolve } from 'node:path'
 import { inspect } from 'node:util'
 import { errors } from './errors.ts'
@@ -52,11 +52,16 @@ function isFolder (path: string): boolean {
   return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
 }
 
+// It tells who the clients are. Who shall read it besides is up to the owner of the file: its permissions are kept.
+const ownerOnly = 0o600
+
 // Whoever looks sees the file that was there before, or the whole new one.
 function replace (path: string, text: string): void {
   const unfinished = `${path}.${randomUUID()}.tmp`
   try {
-    writeFileSync(unfinished, text, { flag: 'wx' })
+    writeFileSync(unfinished, text, { flag: 'wx', mode: ownerOnly })
+    const before = lstatSync(path, { throwIfNoEntry: false })
+    if (before?.isFile() === true) chmodSync(unfinished, before.mode & 0o777)
     renameSync(unfinished, path)
   } catch (error) {
     rmSync(unfinished, { force: true })

@@ -38,6 +38,25 @@ t.test('what was there is replaced by a new file, so that a reader sees the old 
   t.match(fs.readFileSync(join(folder, 'drain.json'), 'utf8'), /^{.*}\n$/)
 })
 
+t.test('a new file is for its owner alone; one that is replaced keeps its permissions', async t => {
+  const folder = t.testdir({ 'drain.html': 'an old one' })
+  const before = process.umask(0)
+  t.teardown(() => process.umask(before))
+  fs.chmodSync(join(folder, 'drain.html'), 0o640)
+  reportFile(join(folder, 'drain.json'), setUp().log)(reportOf([]))
+  t.equal(fs.statSync(join(folder, 'drain.json')).mode & 0o777, 0o600)
+  t.equal(fs.statSync(join(folder, 'drain.html')).mode & 0o777, 0o640)
+})
+
+t.test('a symbolic link is replaced, and what it leads to is left alone', async t => {
+  const folder = t.testdir({ elsewhere: 'not ours' })
+  fs.chmodSync(join(folder, 'elsewhere'), 0o644)
+  for (const name of ['drain.json', 'drain.html']) fs.symlinkSync('elsewhere', join(folder, name))
+  reportFile(join(folder, 'drain.json'), setUp().log)(reportOf([]))
+  t.equal(fs.readFileSync(join(folder, 'elsewhere'), 'utf8'), 'not ours')
+  t.equal(fs.lstatSync(join(folder, 'drain.json')).mode, fs.constants.S_IFREG | 0o600)
+})
+
 t.test('a relative path is meant from where the app was registered', async t => {
   const folder = t.testdir({ elsewhere: {} })
   const cwd = process.cwd()
