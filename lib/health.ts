@@ -83,7 +83,8 @@ export class Health {
     const { log, drain: { phase, hasSuccessor } } = this.#env
     const isOk = name === 'liveness' || phase === 'serving' || hasSuccessor
     const status = isOk ? 200 : 503
-    const told = { status: isOk ? 'ok' : 'draining', phase, ...name === 'readiness' ? { connections: this.#connections() } : {} }
+    // How busy a service is that serves is nobody's business.
+    const told = isOk ? { status: 'ok', phase } : { status: 'draining', phase, connections: this.#connections() }
     const body = JSON.stringify(told)
     log.trace({ phase }, `health: ${method} ${path} ${status} (${phase})`)
     return {

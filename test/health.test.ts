@@ -25,7 +25,7 @@ for (const name of Object.keys(servers) as ServerName[]) {
     const { app, to } = await server.start(t, { health: true, ...draining }, refuseAll)
     const client = await server.client(t, to)
     for (const [path, body] of [
-      ['/readyz', { status: 'ok', phase: 'serving', connections: { active: 1 } }],
+      ['/readyz', { status: 'ok', phase: 'serving' }],
       ['/readyz?verbose', { status: 'ok', phase: 'serving' }],
       ['/livez', { status: 'ok', phase: 'serving' }]
     ] as const) {
@@ -64,7 +64,7 @@ t.test('an answer is JSON that nobody may keep, with its length, and says no mor
   await client.fin()
   const [answer] = answers(client.received)
   t.match(answer, { status: 200, headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'content-length': String(answer?.body.length) } })
-  t.same(Object.keys(JSON.parse(answer?.body ?? '')), ['status', 'phase', 'connections'])
+  t.equal(answer?.body, '{"status":"ok","phase":"serving"}')
   t.notMatch(client.received, /secret/)
 })
 

@@ -31,18 +31,18 @@ function health ({ phase = 'serving' as DrainPhase, hasSuccessor = false, cost =
 for (const [phase, status] of [['serving', 200], ['lame-duck', 503], ['draining', 503], ['aborting', 503], ['closed', 503]] as const) {
   t.test(`${phase}: readiness is ${status}, liveness 200`, async t => {
     const { health: made, readiness, liveness } = health({ phase })
-    t.match(made.answer(readiness, 'GET'), { status, body: new RegExp(`"status":"${status === 200 ? 'ok' : 'draining'}","phase":"${phase}","connections":`) })
+    t.match(made.answer(readiness, 'GET'), { status, body: status === 200 ? `{"status":"ok","phase":"${phase}"}` : new RegExp(`^{"status":"draining","phase":"${phase}","connections":{`) })
     t.match(made.answer(liveness, 'GET'), { status: 200, body: `{"status":"ok","phase":"${phase}"}` })
   })
 }
 
 t.test('who leaves to a successor is ready: the service is there, at the same address', async t => {
   const { health: made, readiness } = health({ phase: 'lame-duck', hasSuccessor: true })
-  t.match(made.answer(readiness, 'GET'), { status: 200, body: /"status":"ok","phase":"lame-duck"/ })
+  t.match(made.answer(readiness, 'GET'), { status: 200, body: '{"status":"ok","phase":"lame-duck"}' })
 })
 
 t.test('counting many connections takes no more than a small part of the time, however often somebody asks', async t => {
-  const { clock, drain, health: made, readiness } = health({ cost: 4 })
+  const { clock, drain, health: made, readiness } = health({ phase: 'draining', cost: 4 })
   for (let ms = 0; ms < 1000; ms++) {
     made.answer(readiness, 'GET')
     clock.advance(1)
@@ -52,11 +52,11 @@ t.test('counting many connections takes no more than a small part of the time, h
 })
 
 t.test('counts are at most a second old, and new for each probe where they cost nothing', async t => {
-  const expensive = health({ cost: 500 })
+  const expensive = health({ phase: 'draining', cost: 500 })
   expensive.health.answer(expensive.readiness, 'GET')
   expensive.clock.advance(1000)
   t.match(expensive.health.answer(expensive.readiness, 'GET').body, /"idle":2/)
-  const cheap = health()
+  const cheap = health({ phase: 'draining' })
   for (const idle of [1, 2, 3]) t.match(cheap.health.answer(cheap.readiness, 'GET').body, new RegExp(`"idle":${idle}`))
 })
 
