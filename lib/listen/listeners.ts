@@ -161,9 +161,12 @@ export class Listeners {
 
   /** Stops listening, by `stop`, so that no connection is lost. */
   async leave (server: Server, stop: () => void): Promise<void> {
-    await this.#leave(server, stop)
-    const file = this.#files.get(server)
-    if (file !== undefined && this.#env.areShared?.() !== true) rmSync(file, { force: true })
+    await this.#leave(server, () => {
+      // Before it closes, as Node does with its own: afterwards the file may be somebody else's, who listens there by then.
+      const file = this.#files.get(server)
+      if (file !== undefined && this.#env.areShared?.() !== true) rmSync(file, { force: true })
+      stop()
+    })
   }
 
   async #leave (server: Server, stop: () => void): Promise<void> {
