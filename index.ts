@@ -6,6 +6,7 @@ import { systemClock } from './lib/clock.ts'
 import type { FastifyDrain } from './lib/decorator.ts'
 import { Diagnostics } from './lib/diagnostics.ts'
 import { Drain } from './lib/drain.ts'
+import { ownVariables } from './lib/environment.ts'
 import { errors } from './lib/errors.ts'
 import { handoverProcess } from './lib/handover/club.ts'
 import { AppMember } from './lib/handover/member.ts'
@@ -61,11 +62,12 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   if (!isRoot(app)) throw new errors.NotAtRoot()
   if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
 
-  const settings = resolveOptions(options, process.env)
+  const env = ownVariables(process.env)
+  const settings = resolveOptions(options, env)
   const { log, initialConfig: { http2 = false, https = false, keepAliveTimeout = 0, http2SessionTimeout = 0, forceCloseConnections } } = app
   const loaded = await loadNative()
   const native = typeof loaded === 'string' ? null : loaded
-  const missing = limits(settings, loaded, { env: process.env, h2c: http2 && !https })
+  const missing = limits(settings, loaded, { env, h2c: http2 && !https })
   if (missing !== null) log.warn({}, `fastify-drain: ${missing}`)
   const impossible = settings.handover === false ? null : whyImpossible(surroundings)
   if (impossible !== null) throw new errors.HandoverImpossible(impossible)
@@ -105,7 +107,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   })
   const health = settings.health === false ? null : new Health({ paths: settings.health, clock: systemClock, log: logOf(app, options), drain })
   const behind = settings.behind === false ? null : new KeepAliveBehind(settings.behind, { keepAliveTimeout, http2SessionTimeout })
-  const serviceManager = serviceManagerOf(process.env, native, log)
+  const serviceManager = serviceManagerOf(env, native, log)
   const member: AppMember | null = settings.handover === false ? null : new AppMember({ settings: settings.handover, log, drain, listeners, serviceManager: cluster.isWorker ? null : serviceManager })
   const leaveHandover = member === null ? () => {} : handover.join(member)
   let letGo: Promise<void> | undefined
@@ -167,7 +169,7 @@ const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => 
   }
 
   function warn (): void {
-    const circumstances = { settings, env: process.env, processes, forceCloseConnections, contradiction: behind?.contradiction() ?? null }
+    const circumstances = { settings, env, processes, forceCloseConnections, contradiction: behind?.contradiction() ?? null }
     for (const warning of restartWarnings(circumstances)) log.warn({}, `fastify-drain: ${warning}`)
     // Many services add their listeners right behind app.listen().
     if (settings.signals !== false && !warnOfListeners()) setImmediate(warnOfListeners)

@@ -38,8 +38,8 @@ export function wrap (message: ToPrimary | ToWorker): object {
 
 /** What is in the envelope; `null`: it is not one of ours. */
 export function unwrap<T extends ToPrimary | ToWorker> (message: unknown): T | null {
-  if (typeof message !== 'object' || message === null || !(envelope in message)) return null
-  return message[envelope] as T
+  if (typeof message !== 'object' || message === null || !Object.hasOwn(message, envelope)) return null
+  return (message as Record<string, T>)[envelope] ?? null
 }
 
 type Host = Pick<NodeJS.Process, 'on' | 'once' | 'off' | 'send' | 'connected'>

@@ -1,6 +1,7 @@
 import { closeSync } from 'node:fs'
 import type { Clock } from '../clock.ts'
 import type { Luggage } from '../connection.ts'
+import { ownVariables } from '../environment.ts'
 import { errors } from '../errors.ts'
 import type { Inherited } from '../listen/inherited.ts'
 import { isSocket } from '../os/descriptor.ts'
@@ -37,7 +38,7 @@ export interface Predecessor {
  * @throws FST_DRAIN_HANDOVER when the two sides do not understand each other
  */
 export function predecessorOf (host: NodeJS.Process, isWorker = false): Predecessor | null {
-  const { [variable]: text } = host.env
+  const { [variable]: text } = ownVariables(host.env)
   // Children of this process are no successors.
   delete host.env[variable]
   if (text === undefined) return null

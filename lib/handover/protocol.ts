@@ -99,9 +99,9 @@ function isConnection (value: unknown): value is Luggage & { id: number } {
 
 /** What is in the envelope; `null`: it is not one of ours. */
 export function open<T> (message: unknown): T | null {
-  if (typeof message !== 'object' || message === null || !(envelope in message)) return null
-  const content = message[envelope]
-  return typeof content === 'object' && content !== null && 'type' in content ? content as T : null
+  if (typeof message !== 'object' || message === null || !Object.hasOwn(message, envelope)) return null
+  const content = (message as Content)[envelope]
+  return typeof content === 'object' && content !== null && Object.hasOwn(content, 'type') ? content as T : null
 }
 
 /** Whether it is a message of this version of the protocol, with all its members. */

@@ -1,5 +1,6 @@
 import { isIP } from 'node:net'
 import type { Luggage } from '../connection.ts'
+import { ownVariables } from '../environment.ts'
 import { errors } from '../errors.ts'
 import { canonical } from '../os/address.ts'
 import type { Handle } from '../os/handle.ts'
@@ -74,7 +75,7 @@ function received ({ at, ...one }: PassedListener, native: Native | null): Inher
 
 /** Why LISTEN_FDS does not count; `null`: it does, or is not there. */
 export function whyIgnored ({ env, pid }: Pick<Host, 'env' | 'pid'>): string | null {
-  const { LISTEN_FDS: count, LISTEN_PID: receiver } = env
+  const { LISTEN_FDS: count, LISTEN_PID: receiver } = ownVariables(env)
   if (count === undefined || receiver === String(pid)) return null
   return receiver === undefined
     ? 'LISTEN_FDS is set and LISTEN_PID is not: the inherited sockets are left alone'
@@ -82,7 +83,7 @@ export function whyIgnored ({ env, pid }: Pick<Host, 'env' | 'pid'>): string | n
 }
 
 function read (host: Host, native: Native | null): Inherited[] {
-  const { LISTEN_FDS: given, LISTEN_PID: receiver, LISTEN_FDNAMES: givenNames } = host.env
+  const { LISTEN_FDS: given, LISTEN_PID: receiver, LISTEN_FDNAMES: givenNames } = ownVariables(host.env)
   if (given === undefined || (receiver !== undefined && receiver !== String(host.pid))) return []
   const count = /^\d{1,4}$/.test(given) ? Number(given) : NaN
   if (Number.isNaN(count)) throw new errors.Inherited(`LISTEN_FDS is '${given}'`, 'it must be the number of sockets passed, see sd_listen_fds(3)')
