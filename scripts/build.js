@@ -1,6 +1,7 @@
 // dist/esm and dist/cjs from the same sources.
-import { appendFileSync, rmSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { callable } from './cjs-types.js'
 import { root, runTool } from './toolchain.js'
 
 const dist = join(root, 'dist')
@@ -16,6 +17,8 @@ if (failed) {
 } else {
   // require('fastify-drain') is the plugin itself and carries every named export, `default` among them.
   appendFileSync(join(dist, 'cjs', 'index.js'), 'module.exports = Object.assign(exports.default, exports);\n')
+  const declarations = join(dist, 'cjs', 'index.d.ts')
+  writeFileSync(declarations, callable(readFileSync(declarations, 'utf8')))
   // Written last: its age is the age of the build.
   writeFileSync(join(dist, 'cjs', 'package.json'), '{ "type": "commonjs" }\n')
 }

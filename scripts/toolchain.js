@@ -83,7 +83,7 @@ export function install (folder = root, only) {
 /** Whether dist is missing or older than anything it is made from. */
 export function needsBuild () {
   const built = modifiedAt(join(root, 'dist', 'cjs', 'package.json'))
-  const sources = ['index.ts', 'package.json', 'tsconfig.json', 'tsconfig.esm.json', 'tsconfig.cjs.json', 'scripts/build.js']
+  const sources = ['index.ts', 'package.json', 'tsconfig.json', 'tsconfig.esm.json', 'tsconfig.cjs.json', 'scripts/build.js', 'scripts/cjs-types.js']
   for (const entry of readdirSync(join(root, 'lib'), { recursive: true })) sources.push(join('lib', entry))
   return sources.some(source => modifiedAt(join(root, source)) > built)
 }

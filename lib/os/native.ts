@@ -29,6 +29,7 @@ export class Native {
   readonly #koffi: Koffi
   readonly #addressInfo: ReturnType<Koffi['struct']>
 
+  /** @internal Declarations that name koffi would ask for it, and it is optional. */
   constructor (koffi: Koffi, platform: Platform) {
     const lib = koffi.load(null)
     const program = koffi.struct({ len: 'uint16_t', filter: 'void *' })
@@ -171,7 +172,10 @@ function int32 (value: number): Uint8Array {
   return bytes
 }
 
-/** System calls where they can be made here, else what is in the way. */
+/**
+ * System calls where they can be made here, else what is in the way.
+ * @internal
+ */
 export async function loadNative (
   load: () => Promise<{ default: Koffi }> = () => import('koffi'),
   { platform, arch }: { platform: string, arch: string } = process
@@ -182,8 +186,13 @@ export async function loadNative (
     return new Native((await load()).default, table)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    // Node's permission model.
-    const remedy = code === 'ERR_DLOPEN_DISABLED' ? 'start node with --allow-addons' : 'npm install koffi'
-    return `koffi cannot be loaded (${code ?? message}; ${remedy})`
+    return `koffi cannot be loaded (${code ?? message}; ${remedyFor(code)})`
   }
+}
+
+function remedyFor (code: string | undefined): string {
+  // Node's permission model.
+  if (code === 'ERR_DLOPEN_DISABLED') return 'start node with --allow-addons'
+  // Node's errors have a code. Without one it is koffi's own, which has not found its addon.
+  return code === undefined ? 'npm install koffi, and leave it out of a bundle' : 'npm install koffi'
 }

@@ -20,7 +20,7 @@ t.test('where koffi is installed the system calls can be made', { skip }, async 
 t.test('what keeps koffi from being loaded is said, with what would help', async t => {
   const cases: Array<[load: () => never, said: string]> = [
     [() => { throw Object.assign(new Error('no'), { code: 'ERR_MODULE_NOT_FOUND' }) }, 'koffi cannot be loaded (ERR_MODULE_NOT_FOUND; npm install koffi)'],
-    [() => { throw new Error('Cannot find the native Koffi module') }, 'koffi cannot be loaded (Cannot find the native Koffi module; npm install koffi)'],
+    [() => { throw new Error('Cannot find the native Koffi module') }, 'koffi cannot be loaded (Cannot find the native Koffi module; npm install koffi, and leave it out of a bundle)'],
     [() => { throw Object.assign(new Error('no'), { code: 'ERR_DLOPEN_DISABLED' }) }, 'koffi cannot be loaded (ERR_DLOPEN_DISABLED; start node with --allow-addons)']
   ]
   for (const [load, said] of cases) {
@@ -31,7 +31,7 @@ t.test('what keeps koffi from being loaded is said, with what would help', async
 
 t.test('a koffi that does not find the C library is no system calls', async t => {
   const broken = { load () { throw new Error('no such library') } } as unknown as typeof koffi
-  t.equal(await loadNative(async () => ({ default: broken }), linux), 'koffi cannot be loaded (no such library; npm install koffi)')
+  t.equal(await loadNative(async () => ({ default: broken }), linux), 'koffi cannot be loaded (no such library; npm install koffi, and leave it out of a bundle)')
 })
 
 t.test('where there is no table koffi is not even loaded', async t => {
