@@ -21,6 +21,7 @@ import { Listeners } from './lib/listen/listeners.ts'
 import { refuseListen } from './lib/listen/refuse-listen.ts'
 import { ListenState } from './lib/listen/settled.ts'
 import { watchListen } from './lib/listen/watch-listen.ts'
+import { checkNode } from './lib/node-version.ts'
 import { Observers } from './lib/observer.ts'
 import { resolveOptions, type FastifyDrainOptions } from './lib/options.ts'
 import { loadNative, type Native } from './lib/os/native.ts'
@@ -59,6 +60,7 @@ declare module 'fastify' {
 interface WithOnClose { onClose (fn: () => Promise<void>): void }
 
 const plugin: FastifyPluginAsync<FastifyDrainOptions> = async (app, options) => {
+  checkNode(process.versions.node)
   if (!isRoot(app)) throw new errors.NotAtRoot()
   if (app.hasDecorator('drain')) throw new errors.AlreadyRegistered()
 

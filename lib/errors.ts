@@ -17,6 +17,9 @@ export const errors = {
   InvalidEnvironment: createError<[string, string, string]>(
     'FST_DRAIN_INVALID_ENVIRONMENT',
     'fastify-drain: environment variable "%s" is %s; allowed: %s', 500, TypeError),
+  NodeVersion: createError<[string, string]>(
+    'FST_DRAIN_NODE_VERSION',
+    'fastify-drain: needs Node.js %s or later, and this is %s: without that SIGTERM would end the process, and nothing would be drained; update Node.js'),
   HealthRoute: createError<[string, string, string, string]>(
     'FST_DRAIN_HEALTH_ROUTE',
     'fastify-drain: option "health.%s" is \'%s\', and the app has a route of its own there (%s); give one of them another path, or set "health.%s" to false'),
