@@ -15,6 +15,8 @@ export interface LingeringClose {
   clock: Clock
   /** How many bytes the peer has not acknowledged; `null`: nobody knows. */
   unacknowledged (): number | null
+  /** For how long nothing has come from a peer to which something is sent again and again, in ms; `null`: it is not, or nobody knows. */
+  outOfReach (): number | null
   /** Our FIN goes out now; the peer's had not come yet. */
   onHalfClose (): void
   /** Neither FIN nor silence limits were kept by the peer: the socket is closed without its FIN. */
@@ -35,12 +37,15 @@ const longestLook = 200
  * socket is kept until then even if the peer's FIN has come, because the network of a container ends with its process,
  * and the kernel's buffers with it. SO_LINGER with a time would block the event loop instead.
  *
+ * Nor is a broken network the silence of a peer. While the kernel has to send again, after pauses that double, the limits
+ * begin anew until nothing has come for twice `lingerTime`: a break of nearly `lingerTime` is over by then for TCP, too.
+ *
  * Whoever read the socket before must have let go of it. Node closes it by itself as soon as both
  * directions have ended.
  */
 export function lingeringClose (
   socket: Socket,
-  { peerCloseTimeout, times, clock, unacknowledged, onHalfClose, onTimeout }: LingeringClose
+  { peerCloseTimeout, times, clock, unacknowledged, outOfReach, onHalfClose, onTimeout }: LingeringClose
 ): void {
   let cancelWait = () => {}
   let cancelTotal = () => {}
@@ -85,11 +90,11 @@ export function lingeringClose (
     discard()
   }
 
-  function discard (): void {
+  function discard (atMost = Infinity): void {
     cancelTotal()
-    cancelTotal = clock.after(times.lingerTime, limitReached)
+    cancelTotal = clock.after(Math.min(times.lingerTime, atMost), limitReached)
     heard()
-    socket.setTimeout(times.lingerTimeout)
+    socket.setTimeout(Math.min(times.lingerTimeout, atMost))
   }
 
   function heard (): void {
@@ -106,6 +111,8 @@ export function lingeringClose (
   function limitReached (): void {
     if (socket.destroyed) return
     if (isCatchingUp()) return discard()
+    const silence = outOfReach() ?? Infinity
+    if (silence < 2 * times.lingerTime) return discard(2 * times.lingerTime - silence)
     onTimeout()
     destroyNow()
   }

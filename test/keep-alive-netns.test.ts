@@ -30,7 +30,7 @@ t.test('the link of the clients goes down', { skip, timeout: 60_000 }, async t =
   const app = (protocol: AppDescription['protocol'], options: FastifyDrainOptions = {}, host = server.v4): AppDescription =>
     ({ protocol, host, options: { keepAlive, hardStopAfter: 20_000, ...options } })
   const patient = Object.fromEntries(protocols.map(protocol => [protocol, app(protocol)]))
-  const soon = { idleGrace: 300, lingerTimeout: 1000 }
+  const soon = { idleGrace: 300, lingerTimeout: 1000, lingerTime: 2000 }
 
   const [tuned, bare, impatient, leaving, peer] = await Promise.all([
     startService(t, server, { ...patient, ...server.v6 === null ? {} : { 'http over IPv6': app('http', {}, server.v6) } }),

@@ -13,9 +13,13 @@ const lingerZero = new Uint8Array(new Int32Array([1, 0]).buffer)
 const unackedOffset = 24
 // tcpi_state is its first byte: TCP_CLOSE of include/net/tcp_states.h.
 const stateClosed = 7
+// How often the kernel has sent something again since the peer acknowledged anything; probes of a full peer do not count.
+const retransmitsOffset = 2
 // In ms, since data was sent and since some came.
 const lastSentOffset = 44
 const lastReceivedOffset = 52
+// In ms, since anything came, a bare acknowledgement included.
+const lastHeardOffset = 56
 
 export interface KeepAliveOptions {
   /** Silence before the first probe, in ms. */
@@ -75,6 +79,22 @@ export class Sockets {
       return Math.min(info.getUint32(lastSentOffset, isLittleEndian), info.getUint32(lastReceivedOffset, isLittleEndian))
     } catch {
       return 0
+    }
+  }
+
+  /**
+   * For how long nothing has come from a peer to which the kernel sends something, or our FIN, again and again, in ms; `null`: it
+   * does not, or nobody knows.
+   */
+  outOfReach (socket: Socket): number | null {
+    const fd = descriptorOf(socket)
+    if (this.#native === null || fd === null || !this.#native.has('TCP_INFO')) return null
+    try {
+      const info = this.#native.getOption(fd, 'TCP_INFO', lastHeardOffset + 4)
+      const sendsAgain = info.getUint8(retransmitsOffset) > 0 && info.getUint8(0) !== stateClosed
+      return sendsAgain ? info.getUint32(lastHeardOffset, isLittleEndian) : null
+    } catch {
+      return null
     }
   }
 
