@@ -11,6 +11,7 @@ import { bars, histogram } from './lib/histogram.js'
 import { run } from './lib/main.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
+import { rotate } from './lib/rotate.js'
 import { median } from './lib/stats.js'
 
 // Connections, and the pause of each between two requests, in ms.
@@ -87,12 +88,6 @@ async function attempt (fn) {
     process.exitCode = 1
     return { error: error.message }
   }
-}
-
-// Whoever comes first in one round does not come first in the next.
-function rotate (list, by) {
-  const at = by % list.length
-  return [...list.slice(at), ...list.slice(0, at)]
 }
 
 function progress ({ way, requests, lost, refused, answered503, reconnects, opened, restarts, load, stderr }) {

@@ -6,6 +6,7 @@ import { restartHttp2 } from './lib/http2-restart.js'
 import { run } from './lib/main.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
+import { rotate } from './lib/rotate.js'
 import { median } from './lib/stats.js'
 
 const variants = { bare: 'Fastify alone', 'close-with-grace': 'close-with-grace', 'fastify-drain': 'fastify-drain' }
@@ -57,12 +58,6 @@ async function runAll ({ rounds, server: names, sessions, streams, settle, only 
     }
   }
   return results
-}
-
-// Whoever comes first in one round does not come first in the next.
-function rotate (list, by) {
-  const at = by % list.length
-  return [...list.slice(at), ...list.slice(0, at)]
 }
 
 function progress ({ variant, protocol, executed, unanswered, refused, refusedButExecuted, twice, neverSent, answered503, lost, errors, connectErrors, outlived, timeWait, exit, stderr }) {

@@ -6,6 +6,7 @@ import { run } from './lib/main.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { rollingRestart } from './lib/rolling-restart.js'
+import { rotate } from './lib/rotate.js'
 import { median } from './lib/stats.js'
 
 const variants = { bare: 'Fastify alone', 'without-steering': 'fastify-drain, no steering', 'fastify-drain': 'fastify-drain' }
@@ -58,12 +59,6 @@ async function runAll ({ rounds, members: sizes, loops, seconds, only }, lines) 
     }
   }
   return results
-}
-
-// Whoever comes first in one round does not come first in the next.
-function rotate (list, by) {
-  const at = by % list.length
-  return [...list.slice(at), ...list.slice(0, at)]
 }
 
 function progress ({ variant, connections, refused, reset, empty, other, others, shares, exits, stderr }) {

@@ -4,6 +4,7 @@ import { protocols } from './lib/app.js'
 import { readFlags } from './lib/flags.js'
 import { run } from './lib/main.js'
 import { openResultsFile } from './lib/results-file.js'
+import { rotate } from './lib/rotate.js'
 import { largestShare, rotateUnderLoad } from './lib/rotation-run.js'
 import { median } from './lib/stats.js'
 
@@ -47,12 +48,6 @@ async function runAll ({ server, off, json, rounds, ...options }, ways) {
     }
   }
   return results
-}
-
-// Whoever comes first in one round does not come first in the next.
-function rotate (list, by) {
-  const at = by % list.length
-  return [...list.slice(at), ...list.slice(0, at)]
 }
 
 function name ({ protocol, maxConnectionAge }) {

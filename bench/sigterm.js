@@ -5,18 +5,9 @@ import { run } from './lib/main.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { restartUnderLoad } from './lib/restart.js'
 import { openResultsFile } from './lib/results-file.js'
+import { rotate } from './lib/rotate.js'
 import { median } from './lib/stats.js'
-
-const variants = [
-  'bare',
-  'close-with-grace',
-  'fastify-graceful-shutdown',
-  'http-terminator',
-  'stoppable',
-  'terminus',
-  'http-graceful-shutdown',
-  'fastify-drain'
-]
+import { variants } from './lib/variants.js'
 
 await run(async () => {
   const flags = readFlags('SIGTERM under keep-alive load: what the clients see with each way to stop a Fastify server.', {
@@ -52,12 +43,6 @@ async function runAll ({ rounds, restarts, clients, think: thinks, work, 'kill-a
     }
   }
   return results
-}
-
-// Whoever comes first in one round does not come first in the next.
-function rotate (list, by) {
-  const at = by % list.length
-  return [...list.slice(at), ...list.slice(0, at)]
 }
 
 function progress ({ variant, requests, lost, answered503, reset, timeWait, exits, stderr }, think) {

@@ -5,6 +5,7 @@ import { bars, evenness, histogram } from './lib/histogram.js'
 import { run } from './lib/main.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
+import { rotate } from './lib/rotate.js'
 import { median } from './lib/stats.js'
 import { restartWithWebSockets } from './lib/websocket-restart.js'
 
@@ -44,12 +45,6 @@ async function runAll ({ sockets, processes, rounds, 'kill-after': killAfter }, 
     }
   }
   return results
-}
-
-// Whoever comes first in one round does not come first in the next.
-function rotate (list, by) {
-  const at = by % list.length
-  return [...list.slice(at), ...list.slice(0, at)]
 }
 
 function name ({ variant, closeSpread }) {
