@@ -12,7 +12,7 @@ import { bootstrapMedian, median, quantile } from './lib/stats.js'
 await run(async () => {
   const flags = readFlags('What the plugin costs while nothing is being shut down: server CPU per request and heap per idle connection.', {
     server: { type: 'names', allowed: protocols, default: ['http'], what: 'protocols, one after the other' },
-    pairs: { type: 'number', min: 1, max: 1000, default: 40, what: 'pairs of servers, without and with the plugin' },
+    pairs: { type: 'number', min: 0, max: 1000, default: 40, what: 'pairs of servers, without and with the plugin; 0: the heap only' },
     together: { type: 'boolean', default: false, what: 'both servers of a pair in one process: what the plugin does, without what it costs to have loaded it' },
     requests: { type: 'number', min: 2, max: 1_000_000, default: 30_000, what: 'measured requests to each server of a pair' },
     rounds: { type: 'number', min: 0, max: 100, default: 5, what: 'rounds of the heap measurement' },
@@ -50,6 +50,7 @@ function warnIfBusy () {
 }
 
 async function measureCpu ([without, withPlugin], { pairs, requests, protocol, load, together }) {
+  if (pairs === 0) return null
   console.log(`Server CPU per request, ${requests} requests to each server of a pair${together ? ', both in one process' : ''}: ${without}, ${withPlugin}`)
   const results = []
   for (let i = 0; i < pairs; i++) {

@@ -6,6 +6,7 @@ import { run } from './lib/main.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { proxies, rollBehindProxy } from './lib/rolling-proxy.js'
+import { rotate } from './lib/rotate.js'
 import { median } from './lib/stats.js'
 
 const variants = ['bare', 'fastify-drain']
@@ -15,7 +16,8 @@ await run(async () => {
     proxies: { type: 'names', allowed: Object.keys(proxies), default: Object.keys(proxies), what: 'proxies, one after the other' },
     only: { type: 'names', allowed: variants, default: variants, what: 'servers to run' },
     replicas: { type: 'number', min: 2, max: 10, default: 3, what: 'replicas behind the proxy' },
-    rounds: { type: 'number', min: 1, max: 20, default: 3, what: 'times that every replica is restarted' },
+    runs: { type: 'number', min: 1, max: 20, default: 1, what: 'runs, the servers in turn in each' },
+    rounds: { type: 'number', min: 1, max: 20, default: 3, what: 'times that every replica is restarted in a run' },
     clients: { type: 'number', min: 1, max: 1000, default: 64, what: 'clients, one keep-alive connection to the proxy each' },
     think: { type: 'number', min: 1, max: 10_000, default: 50, what: 'pause of a client between two requests, ms' },
     work: { type: 'number', min: 0, max: 1000, default: 5, what: 'time a request takes in the server, ms' },
@@ -37,12 +39,14 @@ await run(async () => {
   await writeResults({ flags, results })
 })
 
-async function runAll ({ proxies: names, only, 'check-every': checkEvery, 'shutdown-delay': shutdownDelay, 'start-up': startUp, 'kill-after': killAfter, ...rest }) {
+async function runAll ({ runs, proxies: names, only, 'check-every': checkEvery, 'shutdown-delay': shutdownDelay, 'start-up': startUp, 'kill-after': killAfter, ...rest }) {
   const results = []
-  for (const proxy of names) {
-    for (const variant of only) {
-      results.push(await rollBehindProxy({ ...rest, proxy, variant, checkEvery, shutdownDelay, startUp, killAfter }))
-      console.log(`[${results.length}/${names.length * only.length}] ${progress(results.at(-1))}`)
+  for (let run = 0; run < runs; run++) {
+    for (const proxy of names) {
+      for (const variant of rotate(only, run)) {
+        results.push({ run, ...await rollBehindProxy({ ...rest, proxy, variant, checkEvery, shutdownDelay, startUp, killAfter }) })
+        console.log(`[${results.length}/${runs * names.length * only.length}] ${progress(results.at(-1))}`)
+      }
     }
   }
   return results
