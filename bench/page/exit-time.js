@@ -2,6 +2,7 @@ import { bars } from '../lib/page/charts.js'
 import { cellOf, nameOf, ours } from '../lib/page/names.js'
 import { distinct, medianAndWorst, range, where } from '../lib/page/numbers.js'
 import { atMost, judge } from '../lib/page/targets.js'
+import { median } from '../lib/stats.js'
 
 // Defaults of the plugin, and what is allowed besides, in ms.
 const idleGrace = 1000
@@ -53,7 +54,8 @@ function table (rows, kind) {
 function chart (rows, kind, killAfter) {
   return bars({
     title: `From SIGTERM to the exit: ${titles[kind]}`,
-    subtitle: rows.some(({ killed }) => killed) ? `median, best and worst round; killed after ${killAfter} ms` : 'median, best and worst round',
+    subtitle: `${kind === 'busy' ? 'dashed: the longest request in flight; ' : ''}median, best and worst round${rows.some(({ killed }) => killed) ? `; killed after ${killAfter} ms` : ''}`,
+    ...kind === 'busy' ? { limit: median(rows.map(({ longest }) => longest)) } : {},
     axis: 'ms',
     width: 420,
     rows: distinct(rows, 'variant').map(variant => ({ server: nameOf(variant), ...range(where(rows, { variant }).map(({ exitMs }) => exitMs)) }))

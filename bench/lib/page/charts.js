@@ -2,6 +2,7 @@ import { parse, View } from 'vega'
 import { compile } from 'vega-lite'
 
 import { nameOf, ours } from './names.js'
+import { text } from './numbers.js'
 
 const accent = '#e8590c'
 const neutral = '#7c93a8'
@@ -28,6 +29,7 @@ const servers = {
 }
 const serverColour = { condition: { test: `datum.server === '${nameOf(ours)}'`, value: accent }, value: neutral }
 const rule = { type: 'rule', color: ink, strokeWidth: 1.5 }
+const figure = { type: 'text', align: 'left', dx: 6, color: '#495057', fontSize: 10 }
 const tick = { type: 'tick', color: ink, thickness: 1.5, size: 8 }
 
 /** Draws a chart of Vega-Lite; resolves with an SVG document. */
@@ -46,11 +48,14 @@ const silent = { level: () => silent, error (error) { throw new Error(error) }, 
  * @param {string} [options.subtitle]
  * @param {Array<{ server: string, facet?: string, value: number, low: number, high: number }>} options.rows
  * @param {string} options.axis what is drawn, with its unit
- * @param {number | null} [options.limit] drawn as a line
+ * @param {number} [options.limit] drawn as a line
+ * @param {number} [options.digits=0] of the figures beside the bars
  */
-export function bars ({ title, subtitle, rows, axis, width = 260, scale = {} }) {
-  return inFacets({ title, subtitle, rows, width }, [
+export function bars ({ title, subtitle, rows, axis, limit, digits = 0, width = 260, scale = {} }) {
+  const labelled = rows.map(row => ({ ...row, label: text(row.value, digits), limit }))
+  return inFacets({ title, subtitle, rows: labelled, width }, [
     { mark: { type: 'bar' }, encoding: { x: { field: 'value', type: 'quantitative', title: axis, scale }, color: serverColour } },
+    ...limit === undefined ? [] : [{ mark: { type: 'rule', strokeDash: [4, 3], color: colours.second }, encoding: { x: { field: 'limit', type: 'quantitative', scale }, y: null } }],
     ...whiskers(scale)
   ])
 }
@@ -58,7 +63,7 @@ export function bars ({ title, subtitle, rows, axis, width = 260, scale = {} }) 
 /** The same with the median made of several kinds, which are stacked; low and high are those of their sum. */
 export function stackedBars ({ title, subtitle, rows, kinds, axis, width = 260 }) {
   const names = Object.keys(kinds)
-  const parts = rows.map(row => ({ ...row, ...Object.fromEntries(names.map(name => [kinds[name].title, row[name]])) }))
+  const parts = rows.map(row => ({ ...row, label: text(names.reduce((sum, name) => sum + row[name], 0)), ...Object.fromEntries(names.map(name => [kinds[name].title, row[name]])) }))
   const titles = names.map(name => kinds[name].title)
   return inFacets({ title, subtitle, rows: parts, width }, [
     {
@@ -77,7 +82,11 @@ export function stackedBars ({ title, subtitle, rows, kinds, axis, width = 260 }
 function whiskers (scale = {}) {
   const hasRange = [{ filter: 'datum.high > datum.low' }]
   const ends = ['low', 'high'].map(field => ({ transform: hasRange, mark: tick, encoding: { x: { field, type: 'quantitative', scale } } }))
-  return [{ transform: hasRange, mark: rule, encoding: { x: { field: 'low', type: 'quantitative', scale }, x2: { field: 'high' } } }, ...ends]
+  return [
+    { transform: hasRange, mark: rule, encoding: { x: { field: 'low', type: 'quantitative', scale }, x2: { field: 'high' } } },
+    ...ends,
+    { mark: figure, encoding: { x: { field: 'high', type: 'quantitative', scale }, text: { field: 'label' } } }
+  ]
 }
 
 function inFacets ({ title, subtitle, rows, width }, layer) {
