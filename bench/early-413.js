@@ -13,7 +13,7 @@ await run(async () => {
   const flags = readFlags('Uploads that are answered 413 long before they have been sent: who reads the whole answer.', {
     rounds: { type: 'number', min: 1, max: 100, default: 1, what: 'rounds, the servers in turn in each' },
     uploads: { type: 'number', min: 1, max: 1000, default: 40, what: 'uploads of each client to each server in a round' },
-    size: { type: 'number', min: 2, max: 1000, default: 16, what: 'length of a body, in megabytes; the server takes one' },
+    size: { type: 'number', min: 2, max: 1000, default: 8, what: 'length of a body, in megabytes; the server takes one' },
     clients: { type: 'names', allowed: Object.keys(clients), default: Object.keys(clients), what: 'clients' },
     moments: { type: 'names', allowed: Object.keys(moments), default: Object.keys(moments), what: 'one after the other in steady state, or all at once right before SIGTERM' },
     'kill-after': { type: 'number', min: 100, max: 120_000, default: 15_000, what: 'time a server may take to exit, ms' },

@@ -40,6 +40,8 @@ process.exitCode = failed > 0 ? 1 : 0
 
 async function main () {
   if (needsInstall() && !await step('install', () => install())) return
+  const bench = join(root, 'bench')
+  if (needsInstall(bench) && !await step('install bench', () => install(bench))) return
   await checkSystemTools()
 
   const majors = values.node ? [values.node] : Object.keys(nodeVersions)

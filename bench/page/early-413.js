@@ -26,7 +26,7 @@ export default {
       'FST_ERR_CTP_BODY_TOO_LARGE), while the client is still sending. A server that closes then resets the connection, and the client may never see the answer. ' +
       'One after the other in steady state; and all at once, with SIGTERM as soon as they have begun. Counted are the clients that have read the whole answer. ' +
       'None of these clients is helped: Python\'s http.client raises what its send raises, without a look at what has come; curl looks, and reads the answer; ' +
-      'Node\'s http and undici read it if it comes before their write fails.',
+      'Node\'s http and undici read it if it comes before their write fails. fastify-drain goes on reading for lingerTime, 5 s.',
     tables: distinct(rows, 'moment').map(moment => ({ caption: `${titles[moment]}, of ${uploads}: median / worst`, ...table(where(rows, { moment })) })),
     charts: [{ file: 'early-413.svg', alt: 'Whole answers read, by server and client', spec: chart(rows, uploads) }],
     targets: distinct(rows, 'client').map(client => judge({

@@ -50,7 +50,7 @@ export default {
       { file: 'handover-latency.svg', alt: 'Request time while connections move, and in the control', spec: latencyChart(latency) },
       { file: 'handover-rate.svg', alt: 'Connections moved in a second, and bare descriptor passing', spec: rateChart(rows, passed) }
     ],
-    notes: errors.map(error => `A run did not come to its end: ${error}.`),
+    failures: errors.map(error => `a run did not come to its end: ${error}`),
     targets: targets(rows, latency)
   })
 }
@@ -182,12 +182,14 @@ function rateChart (rows, passed) {
 function targets (rows, latency) {
   const handovers = rows.filter(({ way }) => ways[way].keepsConnections)
   const missed = latency.filter(({ verdict }) => verdict.startsWith('missed'))
+  // Where the control alone is over its limit the machine was too busy to tell.
+  const isKnown = missed.length > 0 || latency.every(({ verdict }) => verdict === 'met')
   return [
     judge({ what: 'lost, refused or reconnected in a handover, each round', target: '0', values: handovers.map(({ lost, refused, reconnects }) => lost + refused + reconnects), isReached: isNone }),
     judge({
       what: 'series of handovers that add more to a request than they may (300 connections: 20 ms at p99.9, 50 ms at most; 2,000: 60 ms at p99.9)',
       target: '0',
-      values: latency.length === 0 ? [] : [missed.length],
+      values: isKnown && latency.length > 0 ? [missed.length] : [],
       isReached: isNone,
       note: missed.map(({ way, connections, verdict }) => `${ways[way].title}, ${connections}: ${verdict}`).join('; ')
     })

@@ -58,6 +58,7 @@ function chart (rows) {
     subtitle: 'lost, unanswered, executed twice or 503; logarithmic from 1 on; median, best and worst round',
     axis: 'streams',
     scale: { type: 'symlog' },
+    ticks: [0, 10, 100, 1000, 10_000, 100_000],
     rows: distinct(rows, 'protocol').flatMap(protocol => distinct(rows, 'variant').map(variant => ({
       server: nameOf(variant), facet: titles[protocol], ...range(where(rows, { protocol, variant }).map(failed))
     })))

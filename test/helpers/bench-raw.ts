@@ -71,8 +71,7 @@ export function rawResults (): Record<string, any> {
             restarts: [way === 'bare'
               ? { total: 440, during: { times: [], lags: [] }, beside: { times: [], lags: [] }, before: { times: [], lags: [] } }
               : { moved: 100, total: 350, during: { times: [6, 7, 9, 11], lags: [1] }, beside: { times: [6, 6, 7, 8], lags: [1] }, before: { times: [6, 12], lags: [1] } }]
-          })),
-          { round: 1, way: 'cluster', connections: 300, error: 'The server has ended.\nand how' }
+          }))
         ]
       },
       descriptors: { results: each([4, 16, 0], window => ({ connections: 300, window, perSecond: 5000 })) }

@@ -50,11 +50,12 @@ const silent = { level: () => silent, error (error) { throw new Error(error) }, 
  * @param {string} options.axis what is drawn, with its unit
  * @param {number} [options.limit] drawn as a line
  * @param {number} [options.digits=0] of the figures beside the bars
+ * @param {number[]} [options.ticks] on the axis
  */
-export function bars ({ title, subtitle, rows, axis, limit, digits = 0, width = 260, scale = {} }) {
+export function bars ({ title, subtitle, rows, axis, limit, digits = 0, width = 260, scale = {}, ticks }) {
   const labelled = rows.map(row => ({ ...row, label: text(row.value, digits), limit }))
   return inFacets({ title, subtitle, rows: labelled, width }, [
-    { mark: { type: 'bar' }, encoding: { x: { field: 'value', type: 'quantitative', title: axis, scale }, color: serverColour } },
+    { mark: { type: 'bar' }, encoding: { x: { field: 'value', type: 'quantitative', title: axis, scale, axis: ticks === undefined ? {} : { values: ticks } }, color: serverColour } },
     ...limit === undefined ? [] : [{ mark: { type: 'rule', strokeDash: [4, 3], color: colours.second }, encoding: { x: { field: 'limit', type: 'quantitative', scale }, y: null } }],
     ...whiskers(scale)
   ])

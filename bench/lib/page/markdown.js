@@ -10,13 +10,13 @@ function escape (cell) {
 }
 
 /** One section of the page: its text, tables and charts. */
-export function section ({ title, shows, tables = [], charts = [], notes = [] }) {
+export function section ({ title, shows, tables = [], charts = [], failures = [] }) {
   return [
     `## ${title}`,
     shows,
     ...charts.map(({ file, alt }) => `![${alt}](${file})`),
     ...tables.flatMap(({ caption, head, rows }) => [...caption ? [`**${caption}**`] : [], table(head, rows)]),
-    ...notes
+    ...failures.map(failure => `**Failed:** ${failure}.`)
   ].join('\n\n')
 }
 

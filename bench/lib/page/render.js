@@ -28,7 +28,11 @@ export async function render (results, parts) {
     }
   }
   const targets = sections.flatMap(({ targets }) => targets)
-  const missed = [...targets.filter(({ reached }) => reached === false).map(({ what, measured }) => `${what}: ${measured}`), ...failures.map(({ name, why }) => `${name} has failed: ${why}`)]
+  const missed = [
+    ...targets.filter(({ reached }) => reached === false).map(({ what, measured }) => `${what}: ${measured}`),
+    ...sections.flatMap(({ title, failures = [] }) => failures.map(failure => `${title}: ${failure}`)),
+    ...failures.map(({ name, why }) => `${name} has failed: ${why}`)
+  ]
   const notRun = Object.keys(parts).filter(name => !known.includes(name))
   return { markdown: page({ results, parts, known, sections, failures, targets, notRun }), charts, missed }
 }
