@@ -8,7 +8,7 @@ const titles = { steady: 'in steady state', sigterm: 'SIGTERM while they run' }
 
 export default {
   title: 'Uploads that are answered early',
-  minutes: { full: 5, quick: 3 },
+  minutes: { full: 4, quick: 2 },
 
   runs: quick => ({ uploads: ['early-413.js', '--rounds', quick ? '1' : '2'] }),
 

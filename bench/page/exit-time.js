@@ -14,7 +14,7 @@ export default {
   minutes: { full: 3, quick: 1 },
 
   // A server that has not ended by then waits for a timeout of its own.
-  runs: quick => ({ exits: ['exit-time.js', '--rounds', quick ? '1' : '3', '--kill-after', '5000'] }),
+  runs: quick => ({ exits: ['exit-time.js', '--rounds', quick ? '1' : '3', '--kill-after', '3000'] }),
 
   condense: ({ exits: { flags, results } }) => ({
     connections: flags.connections,

@@ -11,10 +11,10 @@ const windowOfHandover = 16
 
 export default {
   title: 'Handover',
-  minutes: { full: 7, quick: 2 },
+  minutes: { full: 5, quick: 2 },
 
   runs: (quick, line) => ({
-    handover: ['handover.js', '--node', line, ...quick ? ['--rounds', '1', '--restarts', '1', '--connections', '300'] : ['--rounds', '3']],
+    handover: ['handover.js', '--node', line, ...quick ? ['--rounds', '1', '--restarts', '1', '--connections', '300'] : ['--rounds', '2']],
     descriptors: ['descriptors.js', ...quick ? ['--rounds', '2', '--connections', '300'] : ['--rounds', '5']]
   }),
 

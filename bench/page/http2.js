@@ -9,9 +9,9 @@ const counted = ['executed', 'unanswered', 'refused', 'refusedButExecuted', 'twi
 
 export default {
   title: 'HTTP/2',
-  minutes: { full: 5, quick: 2 },
+  minutes: { full: 3, quick: 2 },
 
-  runs: (quick, line) => ({ streams: ['http2.js', '--node', line, '--rounds', quick ? '1' : '3', ...quick ? ['--sessions', '30'] : []] }),
+  runs: (quick, line) => ({ streams: ['http2.js', '--node', line, '--rounds', quick ? '1' : '2', ...quick ? ['--sessions', '30'] : []] }),
 
   condense: ({ streams: { flags, results } }) => ({
     sessions: flags.sessions,

@@ -8,9 +8,9 @@ const titles = { bare: 'Fastify alone', 'without-steering': 'without steering', 
 
 export default {
   title: 'A group of processes on one port',
-  minutes: { full: 4, quick: 1 },
+  minutes: { full: 3, quick: 1 },
 
-  runs: (quick, line) => ({ groups: ['reuseport.js', '--node', line, ...quick ? ['--rounds', '1', '--members', '2', '--seconds', '4'] : ['--rounds', '3']] }),
+  runs: (quick, line) => ({ groups: ['reuseport.js', '--node', line, ...quick ? ['--rounds', '1', '--members', '2', '--seconds', '4'] : ['--rounds', '3', '--seconds', '5']] }),
 
   condense: ({ groups: { flags, results } }) => ({
     loops: flags.loops,

@@ -8,10 +8,10 @@ const titles = { haproxy: 'HAProxy', nginx: 'nginx', caddy: 'Caddy' }
 
 export default {
   title: 'Rolling restart behind a proxy',
-  minutes: { full: 5, quick: 2 },
+  minutes: { full: 4, quick: 2 },
   typescript: true,
 
-  runs: quick => ({ rolling: ['rolling.js', '--runs', quick ? '1' : '3', '--rounds', '1'] }),
+  runs: quick => ({ rolling: ['rolling.js', '--runs', quick ? '1' : '3', '--rounds', '1', '--settle', '1000'] }),
 
   condense: ({ rolling: { flags, results } }) => ({
     replicas: flags.replicas,

@@ -9,9 +9,9 @@ const fewest = 26
 
 export default {
   title: 'SIGTERM under keep-alive load',
-  minutes: { full: 6, quick: 1 },
+  minutes: { full: 5, quick: 1 },
 
-  runs: quick => ({ sigterm: ['sigterm.js', '--rounds', quick ? '1' : '5'] }),
+  runs: quick => ({ sigterm: ['sigterm.js', '--rounds', quick ? '1' : '4'] }),
 
   condense: ({ sigterm: { flags, results } }) => ({
     clients: flags.clients,

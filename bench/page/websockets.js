@@ -8,7 +8,7 @@ const binWidth = 100
 
 export default {
   title: 'WebSockets',
-  minutes: { full: 2, quick: 1 },
+  minutes: { full: 1, quick: 1 },
 
   runs: quick => ({ sockets: ['websockets.js', '--rounds', quick ? '1' : '3', ...quick ? ['--sockets', '300'] : []] }),
 

@@ -94,7 +94,21 @@ export function rawResults (): Record<string, any> {
     scale: {
       scale: {
         results: each(cross(cross(['bare', 'fastify-drain'], [1000, 5000, 10_000]), [0, 2000]).filter(([[variant], spread]) => ours(variant) || spread === 0), ([[variant, count], spread]) => ({
-          variant, count, spread, lastFinMs: spread + 100, stallMs: ours(variant) ? 45 : 40, bytesPerConnection: ours(variant) ? 3100 : 2900, timeWait: 0, closeMs: count / 40, bareLoopMs: count / 50, peakNewPerSecond: spread === 0 ? count : 500, exitMs: spread + 120, lost: 0
+          variant,
+          count,
+          spread,
+          lastFinMs: spread + 1100,
+          lastFinAfterGraceMs: spread + 100,
+          left: 0,
+          closeCpuMs: count / 45,
+          stallMs: ours(variant) ? 45 : 40,
+          bytesPerConnection: ours(variant) ? 3100 : 2900,
+          timeWait: 0,
+          closeMs: count / 40,
+          bareLoopMs: count / 50,
+          peakNewPerSecond: spread === 0 ? count : 500,
+          exitMs: spread + 120,
+          lost: 0
         }))
       }
     },
