@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Server, Socket } from 'node:net'
-import { restartReads } from './reads.ts'
+import { isReading, restartReads } from './reads.ts'
 import { requestLine, type RequestLine } from './request-line.ts'
 
 /*
@@ -192,7 +192,7 @@ export function discardInput (socket: Socket): void {
   // The listener is what makes Node's HTTP server unhook its parser from the socket.
   socket.on('data', discard)
   // Backpressure of an unread body stops the reads below the stream, which does not know of it.
-  restartReads(socket)
+  if (!isReading(socket)) restartReads(socket)
   socket.resume()
 }
 

@@ -22,6 +22,18 @@ t.test('what arrives after the input is discarded starts no request, and is no b
   t.same(events, ['request'])
 })
 
+t.test('reads that nothing has stopped are not begun again: that would be two system calls for each idle connection', async t => {
+  const { socket, client } = await httpPair(t)
+  client.write(request('/'))
+  await client.until(/hello/)
+  const handle = (socket as unknown as { _handle: { readStop (): number } })._handle
+  const { readStop } = handle
+  let stops = 0
+  handle.readStop = () => { stops++; return readStop.call(handle) }
+  http1.discardInput(socket)
+  t.equal(stops, 0)
+})
+
 t.test('row 21: a socket that backpressure of an unread body has paused is read to its end', async t => {
   const size = 8_000_000
   // A handler that answers, and never reads.
