@@ -8,7 +8,7 @@ interface Libc {
   attachFilter (fd: number, level: number, name: number, program: { len: number, filter: Uint8Array }, length: number): number
   getsockopt (fd: number, level: number, name: number, value: Uint8Array, length: Uint8Array): number
   getsockname (fd: number, address: Uint8Array, length: Uint8Array): number
-  ioctl (fd: number, request: number, type: 'int *', value: Uint8Array): number
+  ioctl (fd: number, request: number, type: 'int *', value: Int32Array): number
   socket (domain: number, type: number, protocol: number): number
   bind (fd: number, address: unknown, length: number): number
   sendto (fd: number, data: Uint8Array, length: number, flags: number, address: Uint8Array | null, addressLength: number): number
@@ -27,6 +27,8 @@ export class Native {
   readonly platform: Platform
   readonly #libc: Libc
   readonly #koffi: Koffi
+  // One for all: every connection that is closed is asked about twice.
+  readonly #answer = new Int32Array(1)
   readonly #addressInfo: ReturnType<Koffi['struct']>
 
   /** @internal Declarations that name koffi would ask for it, and it is optional. */
@@ -96,9 +98,9 @@ export class Native {
   }
 
   ioctl (fd: number, request: number): number {
-    const value = new Uint8Array(4)
-    this.#check(`ioctl(${request})`, this.#libc.ioctl(fd, request, 'int *', value))
-    return new DataView(value.buffer).getInt32(0, isLittleEndian)
+    const result = this.#libc.ioctl(fd, request, 'int *', this.#answer)
+    if (result < 0) this.#check(`ioctl(${request})`, result)
+    return this.#answer[0] as number
   }
 
   /** The raw sockaddr that a socket is bound to. */

@@ -60,11 +60,12 @@ export class Sockets {
     const fd = descriptorOf(socket)
     if (native === null || fd === null || native.platform.unacknowledged === null || socket.remoteAddress === undefined) return null
     try {
-      const queued = native.ioctl(fd, native.platform.unacknowledged)
+      const sent = native.ioctl(fd, native.platform.unacknowledged)
+      // A FIN takes a place in the sequence, behind all the rest.
+      const queued = socket.writableFinished ? Math.max(0, sent - 1) : sent
       // After the peer's RST nobody will acknowledge anything, but the kernel goes on counting.
       if (queued > 0 && native.has('TCP_INFO') && native.getOption(fd, 'TCP_INFO', 1).getUint8(0) === stateClosed) return 0
-      // A FIN takes a place in the sequence, behind all the rest.
-      return socket.writableFinished ? Math.max(0, queued - 1) : queued
+      return queued
     } catch {
       return null
     }

@@ -259,6 +259,12 @@ t.test('after both FINs the socket is kept until the peer has acknowledged every
   t.equal(clock.timers, 0, 'no timer is left behind')
 })
 
+t.test('nobody looks at the send queue again when it was empty behind our FIN', async t => {
+  const { closed, asked } = await halfClosedByBoth(t, () => 0)
+  await closed
+  t.equal(asked(), 1)
+})
+
 for (const left of [0, null]) {
   t.test(`after both FINs the socket is closed at once where ${left === null ? 'nobody knows what is' : 'nothing is left to be'} acknowledged`, async t => {
     const { clock, events, closed } = await halfClosedByBoth(t, () => left)

@@ -103,6 +103,13 @@ t.test('our FIN is not counted as a byte that the peer has not acknowledged', { 
   t.equal(able.unacknowledged(socket), 0)
 })
 
+t.test('a FIN alone is nothing that the peer could be too far gone to acknowledge', { skip }, async t => {
+  const { socket } = await socketPair(t)
+  await new Promise<void>(resolve => { socket.end(resolve) })
+  const asking = new Sockets(nativeWith({ ioctl: () => 1, getOption () { throw new Error('asked whether the peer is gone') } }))
+  t.equal(asking.unacknowledged(socket), 0)
+})
+
 t.test('a FIN that waits behind the data is no byte yet', { skip }, async t => {
   const { socket } = await pendingShutdown(t)
   const queued = native.ioctl(descriptorOf(socket) as number, 0x5411)
