@@ -12,13 +12,26 @@ const serverFile = fileURLToPath(new URL('./server.js', import.meta.url))
  * @param {number[]} options.fds descriptors of the listening sockets
  * @param {number} [options.work=0] milliseconds a request takes
  * @param {string} [options.protocol='http'] one of those in `app.js`
+ * @param {object} [options.options] of the plugin
  * @param {string[]} [options.execArgv] flags for node
  */
-export function startInstance ({ variant, fds, work = 0, protocol = 'http', execArgv = [] }) {
+export function startInstance ({ variant, fds, work = 0, protocol = 'http', options = {}, execArgv = [] }) {
   const { tell, terminate, kill, stderr } = startServerProcess({
     variant,
-    command: [process.execPath, ...execArgv, serverFile, variant, String(work), protocol],
+    command: [process.execPath, ...execArgv, serverFile, variant, String(work), protocol, JSON.stringify(options)],
     descriptors: fds
   })
-  return { variant, load: () => tell('load'), listen: () => tell('listen'), cpu: () => tell('cpu'), heap: () => tell('heap'), terminate, kill, stderr }
+  return {
+    variant,
+    load: () => tell('load'),
+    listen: () => tell('listen'),
+    cpu: () => tell('cpu'),
+    heap: () => tell('heap'),
+    log: file => tell('log', file),
+    watchArrivals: () => tell('watchArrivals'),
+    arrivals: () => tell('arrivals'),
+    terminate,
+    kill,
+    stderr
+  }
 }

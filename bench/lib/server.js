@@ -1,11 +1,23 @@
 // A server process: it inherits the listening socket of each of its apps, as descriptor 3 and up, and takes its orders over IPC.
 import { buildApp } from './app.js'
+import { logLoop } from './loop-log.js'
+import { now } from './now.js'
 import { answerOrders } from './orders.js'
 
-const [variants, work, protocol] = process.argv.slice(2)
+const [variants, work, protocol, options] = process.argv.slice(2)
 const apps = variants.split(',').map(variant => ({ variant, app: buildApp({ work: Number(work), protocol }) }))
+const arrivals = []
 
-answerOrders({ load, listen, cpu: () => process.cpuUsage(), heap })
+answerOrders({
+  load,
+  listen,
+  cpu: () => process.cpuUsage(),
+  heap,
+  log: file => logLoop(apps[0].app.server, file),
+  /** From now on the first app remembers when connections came. */
+  watchArrivals () { apps[0].app.server.on('connection', () => { arrivals.push(now()) }) },
+  arrivals: () => arrivals
+})
 // Until it listens, only this keeps the process alive: the channel must not be what holds a drained server.
 const awake = setInterval(() => {}, 60_000)
 process.channel.unref()
@@ -13,7 +25,7 @@ process.channel.unref()
 async function load () {
   for (const { variant, app } of apps) {
     const { install } = await import(`../variants/${variant}.js`)
-    await install(app)
+    await install(app, JSON.parse(options))
     await app.ready()
   }
 }

@@ -2,7 +2,7 @@
 import drain from '../../dist/esm/index.js'
 import { reportOption } from '../lib/report.js'
 
-/** Default options. */
-export function install (app) {
-  app.register(drain, { report: reportOption() })
+/** Default options, but for those that a bench is about. */
+export function install (app, options) {
+  app.register(drain, { report: reportOption(), ...options })
 }
