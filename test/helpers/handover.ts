@@ -193,7 +193,8 @@ function killIfThere (pid: number): void {
   } catch {}
 }
 
-async function readGeneration (socket: Socket, notify: () => void): Promise<Generation> {
+/** A process that tells what happens, line by line, `started` with its pid first and `exit` with its code last. */
+export async function readGeneration (socket: Socket, notify: () => void): Promise<Generation> {
   const told: any[] = []
   const changed = new Set<() => void>()
   const check = (): void => {
