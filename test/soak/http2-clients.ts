@@ -2,6 +2,9 @@ import http2, { constants, type ClientHttp2Session, type ClientHttp2Stream } fro
 import { judge, nameOf, patience, pause, repeat, type Client, type Site } from './client.ts'
 import type { Story } from './journal.ts'
 
+// Each session refuses a stream once at most, and no two restarts follow each other so fast.
+const triesAtMost = 10
+
 /** Node's client in plain text: three loops on one session, which it leaves when it is told to. */
 export const h2c: Client = (site, name, random) => http2Client(site, name, random, `http://127.0.0.1:${site.ports.h2c}`)
 
@@ -18,9 +21,9 @@ async function http2Client (site: Site, name: string, { int }: Parameters<Client
   await Promise.all(['a', 'b', 'c'].map(loop => repeat(site, `${name}.${loop}`, () => int(0, 500), async id => {
     const body = int(0, 1) === 0 ? null : 'x'.repeat(int(1, 3000))
     site.ledger.sent(id, story, site.story)
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const result = await exchange(current, `/items/${id}?ms=${int(0, 20)}`, body)
-      if (result === 'refused') {
+      if (result === 'refused' && tries < triesAtMost) {
         site.ledger.refused(id)
         // It may be sent again, and will be, as browsers do.
         await pause(site, 5)

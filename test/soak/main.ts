@@ -28,7 +28,8 @@ if (node.path === undefined) throw new Error(`Node ${values.node}: ${node.error}
 const command = `npm run soak -- --minutes ${values.minutes} --every ${every} --seed ${seed}${values.node === undefined ? '' : ` --node ${values.node}`}`
 
 const interrupted = new AbortController()
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupted.abort())
+// A terminal, and whoever has started this process, may both send it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => interrupted.abort())
 let shown = 0
 
 console.log(`Node ${values.node ?? process.version}, seed ${seed}, ${minutes} min, a restart every ${every} ms`)
@@ -37,7 +38,7 @@ logUpdate.done()
 if (values.json !== undefined) writeFileSync(values.json, `${JSON.stringify({ node: values.node ?? process.version, every, ...result }, null, 1)}\n`)
 console.log(values.report ? markdown(result) : tables(result))
 if (result.violations.length > 0) console.log(`To look at it again: ${command}`)
-if (interrupted.signal.aborted) console.log('Interrupted: what was under way was not judged.')
+if (interrupted.signal.aborted) console.log('Interrupted; what was done by then was judged.')
 process.exitCode = result.violations.length > 0 ? 1 : interrupted.signal.aborted ? 130 : 0
 
 function show ({ kind, what, at, trace }: Violation): void {

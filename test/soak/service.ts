@@ -147,7 +147,8 @@ export class Service {
       ? ['sh', '-c', 'LISTEN_PID=$$ LISTEN_FDS=3 exec "$@"', 'sh', node, program] as const
       : [node, program] as const
     const came = this.#next(`a process of ${this.name} starts`)
-    const child = spawn(command, args, { env, stdio: [...stdio] })
+    // Ctrl-C in a terminal is for the harness, which ends its services one after the other.
+    const child = spawn(command, args, { env, stdio: [...stdio], detached: true })
     this.#children.add(child)
     child.once('close', () => this.#children.delete(child))
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream as NodeJS.ReadableStream }).on('line', line => this.#logged(line))

@@ -54,8 +54,8 @@ export interface SoakResult {
 interface Moment {
   /** Since the beginning, in ms. */
   at: number
-  /** Connections of the server's side in TIME_WAIT, before the signal and when the old process had ended. */
-  timeWait: [before: number, after: number]
+  /** Connections in TIME_WAIT on the side of the service, when the old process had ended. */
+  timeWait: number
 }
 
 // In ms. No client is idle for as long as the grace, and nobody is given up although the machine is busy with other things.
@@ -168,12 +168,10 @@ export async function soak (options: SoakOptions): Promise<SoakResult> {
     const [{ isSuccessor }] = current.told
     samples.add(name, isSuccessor ? 'a successor' : 'started', await service.sample())
     samples.add(harness, '', ownSample())
-    const timeWait = (): number => Object.values(ports).reduce((sum, port) => sum + serverTimeWait(port), 0)
     const at = Math.round(journal.now)
-    const before = timeWait()
     const done = await service.restart(kind)
     judgeRestart(done, service)
-    restarts.push({ ...done, at, timeWait: [before, timeWait()] })
+    restarts.push({ ...done, at, timeWait: Object.values(ports).reduce((sum, port) => sum + serverTimeWait(port), 0) })
   }
 
   function judgeRestart ({ kind, from, exit, reports }: Restart, { name, story }: Service): void {

@@ -44,14 +44,14 @@ function restarts ({ restarts }: SoakResult): Part {
   const kinds = Object.keys(countBy(restarts, ({ service, kind }) => `${service}: ${kind}`)).sort()
   return {
     title: 'Restarts; the exit in ms, from SIGTERM or from when the successor listened',
-    head: ['service, kind', 'restarts', 'exit, median', 'longest', 'connections', 'handed over', 'served meanwhile', 'more in TIME_WAIT, median'],
+    head: ['service, kind', 'restarts', 'exit, median', 'longest', 'connections', 'handed over', 'served meanwhile', 'timed out', 'TIME_WAIT here, median', 'most'],
     rows: kinds.map(name => {
       const own = restarts.filter(({ service, kind }) => `${service}: ${kind}` === name)
       const reports = own.flatMap(({ reports }) => reports)
       const exits = own.map(({ exit }) => Math.round(exit))
       return [
         name, own.length, median(exits), Math.max(...exits), sum(reports.map(({ connections }) => connections.total)), sum(reports.map(({ connections }) => connections['handed-over'])),
-        sum(reports.map(({ served }) => served)), median(own.map(({ timeWait: [before, after] }) => after - before))
+        sum(reports.map(({ served }) => served)), sum(reports.map(({ connections }) => connections['timed-out'])), median(own.map(({ timeWait }) => timeWait)), Math.max(...own.map(({ timeWait }) => timeWait))
       ]
     })
   }
