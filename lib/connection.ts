@@ -314,7 +314,7 @@ export class Connection {
       times: this.#env.times,
       clock: this.#env.clock,
       unacknowledged: () => this.unacknowledged,
-      outOfReach: () => this.#env.sockets.outOfReach(this.socket),
+      inFlight: () => this.#env.sockets.inFlight(this.socket),
       onHalfClose: () => {
         this.#halfClosed = true
         this.#env.onHalfClosed(this)

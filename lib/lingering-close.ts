@@ -15,8 +15,8 @@ export interface LingeringClose {
   clock: Clock
   /** How many bytes the peer has not acknowledged; `null`: nobody knows. */
   unacknowledged (): number | null
-  /** For how long nothing has come from a peer to which something is sent again and again, in ms; `null`: it is not, or nobody knows. */
-  outOfReach (): number | null
+  /** For how long nothing has come from the peer while something is in flight to it, in ms; `null`: nothing is, or nobody knows. */
+  inFlight (): number | null
   /** Our FIN goes out now; the peer's had not come yet. */
   onHalfClose (): void
   /** Neither FIN nor silence limits were kept by the peer: the socket is closed without its FIN. */
@@ -37,15 +37,16 @@ const longestLook = 200
  * socket is kept until then even if the peer's FIN has come, because the network of a container ends with its process,
  * and the kernel's buffers with it. SO_LINGER with a time would block the event loop instead.
  *
- * Nor is a broken network the silence of a peer. While the kernel has to send again, after pauses that double, the limits
- * begin anew until nothing has come for twice `lingerTime`: a break of nearly `lingerTime` is over by then for TCP, too.
+ * Nor is a slow or broken network the silence of a peer. While something is in flight, which any peer within reach would have
+ * acknowledged, the limits begin anew until nothing has come for twice `lingerTime`: the pauses of TCP double, so that a break
+ * of nearly `lingerTime` is over by then for it, too.
  *
  * Whoever read the socket before must have let go of it. Node closes it by itself as soon as both
  * directions have ended.
  */
 export function lingeringClose (
   socket: Socket,
-  { peerCloseTimeout, times, clock, unacknowledged, outOfReach, onHalfClose, onTimeout }: LingeringClose
+  { peerCloseTimeout, times, clock, unacknowledged, inFlight, onHalfClose, onTimeout }: LingeringClose
 ): void {
   let cancelWait = () => {}
   let cancelTotal = () => {}
@@ -114,7 +115,7 @@ export function lingeringClose (
   function limitReached (): void {
     if (socket.destroyed) return
     if (isCatchingUp()) return discard()
-    const silence = outOfReach() ?? Infinity
+    const silence = inFlight() ?? Infinity
     if (silence < 2 * times.lingerTime) return discard(2 * times.lingerTime - silence)
     onTimeout()
     destroyNow()

@@ -35,8 +35,8 @@ export interface FastifyDrainOptions {
    */
   lingerTimeout?: number
   /**
-   * A lingering close ends after this time in total, in ms, also if the peer still sends. Where TCP has to send again because
-   * nothing comes from the peer, it goes on until it was not heard of for twice this time.
+   * A lingering close ends after this time in total, in ms, also if the peer still sends. While something is in flight that
+   * the peer has not acknowledged, it goes on until nothing has come from it for twice this time.
    * @default 5000
    */
   lingerTime?: number

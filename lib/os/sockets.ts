@@ -9,12 +9,11 @@ interface ResettableSocket extends Socket {
 // struct linger { onoff: 1, linger: 0 }
 const lingerZero = new Uint8Array(new Int32Array([1, 0]).buffer)
 
-// struct tcp_info: eight bytes, then 32-bit numbers; of a listener tcpi_unacked is the length of its accept queue.
+// struct tcp_info: eight bytes, then 32-bit numbers; tcpi_unacked is how many packets are in flight, of a listener the length of its
+// accept queue.
 const unackedOffset = 24
 // tcpi_state is its first byte: TCP_CLOSE of include/net/tcp_states.h.
 const stateClosed = 7
-// How often the kernel has sent something again since the peer acknowledged anything; probes of a full peer do not count.
-const retransmitsOffset = 2
 // In ms, since data was sent and since some came.
 const lastSentOffset = 44
 const lastReceivedOffset = 52
@@ -84,16 +83,16 @@ export class Sockets {
   }
 
   /**
-   * For how long nothing has come from a peer to which the kernel sends something, or our FIN, again and again, in ms; `null`: it
-   * does not, or nobody knows.
+   * For how long nothing has come from the peer while packets are in flight to it, our FIN included, in ms; `null`: none are, or
+   * nobody knows. What a peer has no room for is not sent, and not in flight.
    */
-  outOfReach (socket: Socket): number | null {
+  inFlight (socket: Socket): number | null {
     const fd = descriptorOf(socket)
     if (this.#native === null || fd === null || !this.#native.has('TCP_INFO')) return null
     try {
       const info = this.#native.getOption(fd, 'TCP_INFO', lastHeardOffset + 4)
-      const sendsAgain = info.getUint8(retransmitsOffset) > 0 && info.getUint8(0) !== stateClosed
-      return sendsAgain ? info.getUint32(lastHeardOffset, isLittleEndian) : null
+      const waits = info.getUint32(unackedOffset, isLittleEndian) > 0 && info.getUint8(0) !== stateClosed
+      return waits ? info.getUint32(lastHeardOffset, isLittleEndian) : null
     } catch {
       return null
     }

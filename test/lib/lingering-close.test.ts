@@ -19,7 +19,7 @@ async function setUp (t: { teardown (fn: () => unknown): void }) {
     times: never,
     clock,
     unacknowledged: () => null,
-    outOfReach: () => null,
+    inFlight: () => null,
     onHalfClose: () => { events.push('half-close') },
     onTimeout: () => { events.push('timeout') },
     ...options
@@ -386,11 +386,11 @@ t.test('row 6: silence does not end the wait for a slow reader either', async t 
   t.equal(clock.timers, 0)
 })
 
-t.test('a peer out of reach of the network is waited for until nothing has come from it for twice lingerTime', async t => {
+t.test('while something is in flight the peer is waited for until nothing has come from it for twice lingerTime', async t => {
   const { socket, client, clock, events, closed, close } = await setUp(t)
   const began = clock.now()
   // Something came 200 ms before our FIN.
-  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, unacknowledged: () => 10, outOfReach: () => clock.now() - began + 200 })
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, unacknowledged: () => 10, inFlight: () => clock.now() - began + 200 })
   await client.fin()
   await eventually(() => clock.timers === 1, 'the total counts')
   for (const ms of [5000, 4799]) {
@@ -404,11 +404,11 @@ t.test('a peer out of reach of the network is waited for until nothing has come 
   t.equal(clock.timers, 0)
 })
 
-t.test('its silence does not end that either', async t => {
+t.test('silence does not end that either', async t => {
   const { client, clock, events, closed, close } = await setUp(t)
   const began = performance.now()
   const silences = [30, 60, 90]
-  close({ times: { lingerTimeout: 30, lingerTime: 60 }, outOfReach: () => silences.shift() ?? 120 })
+  close({ times: { lingerTimeout: 30, lingerTime: 60 }, inFlight: () => silences.shift() ?? 120 })
   await client.fin()
   await closed
   t.same(silences, [])
@@ -417,10 +417,10 @@ t.test('its silence does not end that either', async t => {
   t.equal(clock.timers, 0)
 })
 
-t.test('whoever is in reach again has the usual time to close', async t => {
+t.test('whoever has got everything has the usual time to close', async t => {
   const { socket, client, clock, events, closed, close } = await setUp(t)
   let silence: number | null = 5000
-  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, outOfReach: () => silence })
+  close({ times: { lingerTimeout: 600_000, lingerTime: 5000 }, inFlight: () => silence })
   await client.fin()
   await eventually(() => clock.timers === 1, 'the total counts')
   clock.advance(5000)
