@@ -47,16 +47,12 @@ export function missingForNamespaces (): string | false {
 
 /** Makes the network; removed on teardown, after the processes that were started in it later. */
 export function network (t: { teardown (fn: () => unknown): void }): Network {
-  removeLeftovers()
-  const id = `drain-test-${process.pid}-${randomBytes(3).toString('hex')}`
-  const names = { server: `${id}-server`, client: `${id}-client`, wire: `${id}-switch` }
-  t.teardown(() => { for (const name of Object.values(names)) spawnSync('ip', ['netns', 'del', name]) })
-
-  for (const name of Object.values(names)) ip(`netns add ${name}`)
+  const names = namespaces(t, ['server', 'client', 'wire'])
   ip(`-n ${names.wire} link add switch type bridge forward_delay 0 mcast_snooping 0`)
   ip(`-n ${names.wire} link set switch up`)
-  const server = host(names.server, 1)
-  const client = host(names.client, 2)
+  const v6 = existsSync('/proc/net/if_inet6')
+  const server = host(names.server, '10.80.0.1', v6 ? 'fd00:80::1' : null)
+  const client = host(names.client, '10.80.0.2', v6 ? 'fd00:80::2' : null)
   for (const [i, { namespace, device }] of [server, client].entries()) {
     ip(`-n ${namespace} link set lo up`)
     ip(`link add ${device} netns ${namespace} type veth peer name port${i} netns ${names.wire}`)
@@ -77,15 +73,25 @@ export function network (t: { teardown (fn: () => unknown): void }): Network {
   }
 }
 
-function host (namespace: string, number: number): Host {
+/** Makes network namespaces with these roles; removed on teardown, after the processes that were started in them later. */
+export function namespaces<Role extends string> (t: { teardown (fn: () => unknown): void }, roles: readonly Role[]): Record<Role, string> {
+  removeLeftovers()
+  const id = `drain-test-${process.pid}-${randomBytes(3).toString('hex')}`
+  const names = Object.fromEntries(roles.map(role => [role, `${id}-${role}`])) as Record<Role, string>
+  t.teardown(() => { for (const role of roles) spawnSync('ip', ['netns', 'del', names[role]]) })
+  for (const role of roles) ip(`netns add ${names[role]}`)
+  return names
+}
+
+export function host (namespace: string, v4: string, v6: string | null = null): Host {
   const under = ['ip', 'netns', 'exec', namespace]
   const run = (...command: string[]): string => execFileSync('ip', [...under.slice(1), ...command], { encoding: 'utf8' })
   const file = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`
   return {
     namespace,
     device: 'eth0',
-    v4: `10.80.0.${number}`,
-    v6: existsSync('/proc/net/if_inet6') ? `fd00:80::${number}` : null,
+    v4,
+    v6,
     under,
     run,
     // The files show what belongs to the namespace of the process that opens them.
@@ -94,7 +100,8 @@ function host (namespace: string, number: number): Host {
   }
 }
 
-function ip (command: string): string {
+/** Runs ip(8); its stdout. */
+export function ip (command: string): string {
   return execFileSync('ip', command.split(' '), { encoding: 'utf8' })
 }
 
