@@ -49,7 +49,7 @@ async function main () {
   if (!isPartial) {
     // Two cores: what needs the build beside what does not.
     await Promise.all([
-      inOrder([['lint', () => runTool('eslint', ['.'])], ['types', checkTypes]]),
+      inOrder([['lint', () => runTool('eslint', ['.'])], ['types', checkTypes], ['audit', audit]]),
       inOrder([['build', build], ['publint', checkPackage], ['attw', () => runTool('attw', ['--pack', '.'])]])
     ])
   } else if (needsBuild()) {
@@ -145,6 +145,13 @@ async function checkSystemTools () {
 async function checkTypes () {
   const compiled = await runTool('tsc', [])
   return compiled.ok ? runTool('tstyche', []) : compiled
+}
+
+// What it says is of interest when nothing is wrong, too.
+async function audit () {
+  const { ok, output } = await run(process.execPath, [join(root, 'scripts', 'audit.js')])
+  console.log(output.trimEnd())
+  return { ok, output: '' }
 }
 
 function checkPackage () {

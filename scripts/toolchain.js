@@ -56,13 +56,14 @@ export function runTool (name, args) {
   return run(process.execPath, [join(folder, typeof bin === 'string' ? bin : bin[name]), ...args], { env })
 }
 
-function npm (args, options) {
+/** Runs npm; resolves like run(). */
+export function npm (args, options) {
   const quiet = ['--no-audit', '--no-fund', '--loglevel=error']
   // Under `npm run` the very npm that runs us, else the one in PATH.
   const { npm_execpath: path } = process.env
   return path?.endsWith('.js')
-    ? run(process.execPath, [path, ...args, ...quiet], options)
-    : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', [...args, ...quiet], options)
+    ? run(process.execPath, [path, ...quiet, ...args], options)
+    : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', [...quiet, ...args], options)
 }
 
 const modifiedAt = path => existsSync(path) ? statSync(path).mtimeMs : -1

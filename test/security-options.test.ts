@@ -45,7 +45,7 @@ t.test('a prototype that is polluted when the plugin is registered switches noth
 })
 
 for (const text of ['{"__proto__":{"handover":true}}', '{"constructor":{"prototype":{"polluted":true}}}', '{"health":{"__proto__":{"readiness":"/x"}}}', '{"report":{"file":"a","constructor":{}}}', '{"prototype":{}}']) {
-  t.test(`options from JSON, ${text}, are refused, and pollute nothing`, async t => {
+  t.test(`options from JSON are refused, and pollute nothing: ${text}`, async t => {
     const app = Fastify()
     t.teardown(() => app.close())
     await t.rejects(async () => app.register(drain, JSON.parse(text)), { code: 'FST_DRAIN_UNKNOWN_OPTION' })
