@@ -6,6 +6,8 @@ interface Timer {
   fn: () => void
 }
 
+const longest = 2 ** 31 - 1
+
 /** A clock that stands still until it is told to go on; event-loop turns have to be told, too. */
 export class FakeClock implements Clock {
   #now = 0
@@ -62,6 +64,8 @@ export class FakeClock implements Clock {
   }
 
   #set (ms: number, every: number | null, fn: () => void): () => void {
+    // Node would wait for 1 ms instead.
+    if (!(ms <= longest)) throw new RangeError(`a timer cannot wait for ${ms} ms`)
     const timer = { due: this.#now + ms, every, fn }
     this.#timers.push(timer)
     return () => this.#remove(timer)

@@ -69,6 +69,15 @@ t.test('hardStopAndFinish() leaves a report and its summary before it returns, o
   t.equal(clock.timers, 0, 'no timer is left behind')
 })
 
+t.test('hardStop() behind the end comes too late to be a deadline', async t => {
+  const { clock, drain } = drainByHand(t)
+  const draining = drain.begin('test')
+  await clock.pass(0)
+  await draining
+  drain.hardStop()
+  t.notOk(drain.moments.signalAt('deadline').aborted)
+})
+
 t.test('without a deadline nothing is ever cut', async t => {
   const { clock, drain, listen } = drainByHand(t, { hardStopAfter: false })
   const connect = await listen()
@@ -101,6 +110,21 @@ t.test('onClose hooks that take too long are not waited for at the deadline', as
   await clock.pass(1)
   t.equal(await stopped, false)
   t.ok(lines.some(line => line.startsWith('error: drain: an onClose hook is still running')))
+})
+
+t.test('onClose hooks have what the drain has left of the time until the deadline', async t => {
+  const { clock, drain, listen } = drainByHand(t, { hardStopAfter: 5000 }, () => new Promise(() => {}))
+  const connect = await listen()
+  const client = await connect()
+  let isOver = false
+  const stopped = drain.stop('test').then(() => { isOver = true })
+  await clock.pass(600)
+  client.halfClose()
+  await eventually(() => drain.phase === 'closed', 'it was drained')
+  await clock.pass(4399)
+  t.notOk(isOver)
+  await clock.pass(1)
+  await stopped
 })
 
 t.test('onClose hooks get a moment, even if the deadline has passed', async t => {

@@ -2,8 +2,10 @@ import t from 'tap'
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
+import type { Observer } from '../../lib/observer.ts'
 import { deferred, eventually } from '../helpers/app.ts'
 import { request } from '../helpers/raw-client.ts'
+import { none } from '../helpers/unit-connections.ts'
 import { drainByHand, times } from '../helpers/unit-drain.ts'
 
 t.test('before a drain begins the app serves', async t => {
@@ -111,6 +113,84 @@ t.test('peers that vanish are counted before and during a drain, and told of', a
   t.match(report.connections, { total: 1, 'peer-lost': 1 })
   t.match(report.stragglers, [{ outcome: 'peer-lost', error: 'ETIMEDOUT', state: 'new' }])
 })
+
+t.test('who comes during a drain, and what is served meanwhile, is counted', async t => {
+  const { clock, drain, listen } = drainByHand(t, { shutdownDelay: 1000 })
+  const connect = await listen((_request, answer) => { answer.end('hello') })
+  const draining = drain.begin('test')
+  const client = await connect()
+  client.write(request('/'))
+  await client.until(/hello/)
+  client.halfClose()
+  await client.closed()
+  await clock.pass(1000)
+  t.match(await draining, { connections: { total: 1, 'peer-closed': 1 }, requests: { served: 1 } })
+})
+
+t.test('a peer that never closes is a straggler', async t => {
+  const { clock, drain, listen } = drainByHand(t, { idleGrace: 0, lingerTime: 3000, lingerTimeout: 60_000 })
+  const connect = await listen()
+  const client = await connect()
+  const draining = drain.begin('test')
+  await clock.pass(0)
+  await client.fin()
+  await clock.pass(3000)
+  const { connections, stragglers } = await draining
+  t.match(connections, { total: 1, 'timed-out': 1 })
+  t.match(stragglers, [{ remoteAddress: '127.0.0.1', state: 'lingering', outcome: 'timed-out' }])
+})
+
+t.test('drained() begins a drain, and resolves when no connection is left', async t => {
+  const { clock, drain, listen } = drainByHand(t, {}, () => new Promise(() => {}))
+  const connect = await listen()
+  const client = await connect()
+  let isDrained = false
+  const drained = drain.drained('test').then(() => { isDrained = true })
+  t.equal(drain.phase, 'lame-duck')
+  await clock.pass(900)
+  t.notOk(isDrained)
+  client.halfClose()
+  await drained
+  t.equal(drain.phase, 'closed')
+})
+
+t.test('the log and the observers hear of each phase, and the observers of the report', async t => {
+  const heard: unknown[] = []
+  const observer: Observer = {
+    isActive: true,
+    wantsStates: false,
+    opened () {},
+    changed () {},
+    closed () {},
+    phase (...all) { heard.push(all) },
+    finished (report) { heard.push(report) }
+  }
+  const { clock, drain, listen, lines } = drainByHand(t, { shutdownDelay: 100 }, undefined, undefined, () => [observer])
+  await listen()
+  const draining = drain.begin('test')
+  await clock.pass(100)
+  const report = await draining
+  t.same(heard, [['lame-duck', 'test', none], ['draining', 'test', none], ['closed', 'test', none], report])
+  t.same(lines.filter(line => line.includes('(test)')), ['lame-duck', 'draining', 'closed'].map(phase => `info: drain (test): ${phase}, no connection`))
+})
+
+for (const [shutdownDelay, hardStopAfter, plan] of [
+  // An HTTP/2 session has half of what is left behind the lame duck, and a PING a quarter.
+  [1000, 11_000, { idleGrace: 1000, lastCall: 6000, pingTimeout: 2500 }],
+  [0, 1000, { idleGrace: 500, lastCall: 500, pingTimeout: 250 }],
+  [2000, 100_000, { idleGrace: 1000, lastCall: 14_500, pingTimeout: 5000 }],
+  [2000, false, { idleGrace: 1000, lastCall: 14_500, pingTimeout: 5000 }]
+] as const) {
+  t.test(`with a lame duck of ${shutdownDelay} ms and ${hardStopAfter === false ? 'no deadline' : `a deadline of ${hardStopAfter} ms`} connections know how long they may wait`, async t => {
+    const { clock, drain } = drainByHand(t, { shutdownDelay, hardStopAfter, idleGrace: 1000, closeSpread: 10, peerCloseTimeout: 20 })
+    const plans: unknown[] = []
+    drain.connections.retire = plan => { plans.push(plan) }
+    const draining = drain.begin('test')
+    await clock.pass(0)
+    await draining
+    t.same(plans, [{ ...plan, closeSpread: 10, peerCloseTimeout: 20 }])
+  })
+}
 
 t.test('the app is closed when the last connection is, and not before', async t => {
   let closed = false
