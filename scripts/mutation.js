@@ -3,6 +3,7 @@
 //   node scripts/mutation.js                       all files of mutation/stryker.config.js
 //   node scripts/mutation.js --files lib/drain.ts  these only (comma-separated, each may end in `:from-to` lines)
 //   node scripts/mutation.js --since main          those of them that have changed since this commit
+//   node scripts/mutation.js --tests 'test/lib/drain*'  with these tests only: does the neighbour do it alone?
 //   node scripts/mutation.js --json                the result as JSON
 //   node scripts/mutation.js --write               keeps the tables of the run in docs/mutation.md
 //   node scripts/mutation.js --last                tells of the last run again, and tries nothing
@@ -26,6 +27,7 @@ const { values } = parseArgs({
   options: {
     files: { type: 'string' },
     since: { type: 'string' },
+    tests: { type: 'string' },
     concurrency: { type: 'string' },
     json: { type: 'boolean' },
     write: { type: 'boolean' },
@@ -88,7 +90,8 @@ async function mutate (chosen) {
   mkdirSync(join(root, '.mutation'), { recursive: true })
   const { ok } = await run(path, [
     join(folder, 'node_modules', '@stryker-mutator', 'core', 'bin', 'stryker.js'), 'run', join(folder, 'stryker.config.js'),
-    '--mutate', chosen.join(','), ...(values.concurrency === undefined ? [] : ['--concurrency', values.concurrency])
+    '--mutate', chosen.join(','), ...(values.tests === undefined ? [] : ['--testFiles', values.tests]),
+    ...(values.concurrency === undefined ? [] : ['--concurrency', values.concurrency])
     // A test that waits for what the mutant keeps from happening gives up after this many seconds.
   ], { env: { ...environmentOf(path), TAP_TIMEOUT: '10' }, onStdout: text => say(text.trimEnd()) })
   return ok ? null : 'The mutation test could not be run.'

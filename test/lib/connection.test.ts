@@ -1,38 +1,13 @@
 import t from 'tap'
 import { once } from 'node:events'
-import type { RequestListener, Server, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
-import { Connection, type ConnectionEnv } from '../../lib/connection.ts'
+import { Connection } from '../../lib/connection.ts'
 import { deferred, eventually } from '../helpers/app.ts'
-import { FakeClock } from '../helpers/fake-clock.ts'
 import { answers, request } from '../helpers/raw-client.ts'
+import { setUp } from '../helpers/unit-connection.ts'
 import { never, plainEnv } from '../helpers/unit-env.ts'
-import { httpPair } from '../helpers/unit-http-server.ts'
 import { native, overfill, skip } from '../helpers/unit-native.ts'
-
-async function setUp (
-  t: { teardown (fn: () => unknown): void },
-  listener?: RequestListener,
-  times: ConnectionEnv['times'] = never,
-  prepare?: (server: Server) => void
-) {
-  const pair = await httpPair(t, listener, prepare)
-  const clock = new FakeClock()
-  const events: string[] = []
-  const env = { ...plainEnv(clock, times), onTimedOut: (each: Connection) => { events.push(`timed out, ${each.state}`) } }
-  const connection = new Connection(pair.socket, 0, env)
-  const retirement = {
-    peerCloseTimeout: 250,
-    lastCall: 12_500,
-    pingTimeout: 5000,
-    onServed: () => { events.push('served') },
-    onIdle: () => { events.push('idle') }
-  }
-  const gone = new Promise<void>(resolve => {
-    pair.socket.on('close', () => { connection.closed(); resolve() })
-  })
-  return { ...pair, clock, connection, events, retirement, gone }
-}
 
 t.test('a connection goes from new through active and idle to lingering and closed', async t => {
   const open = deferred<ServerResponse>()
@@ -63,6 +38,7 @@ t.test('a connection whose TLS handshake is not over is new, and its input is le
   client.write('\r\n')
   await eventually(() => socket.bytesRead > 0, 'it was read')
   t.equal(connection.state, 'new')
+  t.ok(connection.isHandshaking)
   const listeners = socket.listenerCount('end')
   connection.leave(0)
   t.ok(socket.listenerCount('end') >= listeners)
@@ -75,9 +51,28 @@ t.test('after the handshake a connection is new until it has received HTTP', asy
   client.write('\r\n')
   await eventually(() => socket.bytesRead > 0, 'it was read')
   connection.secured(socket)
+  t.notOk(connection.isHandshaking)
   t.equal(connection.state, 'new')
   client.write('G')
   await eventually(() => connection.state === 'active', 'the connection was active')
+})
+
+t.test('a handshake that ends when our FIN is out has come too late', async t => {
+  const { socket, env } = await setUp(t)
+  const connection = new Connection(socket, 0, env, { handshake: true })
+  connection.leave(0)
+  const secured = new Socket()
+  connection.secured(secured)
+  t.ok(secured.destroyed)
+})
+
+t.test('a connection that is cut is gone above and below TLS', async t => {
+  const { socket, env } = await setUp(t)
+  const connection = new Connection(socket, 0, env)
+  const secured = new Socket()
+  connection.secured(secured)
+  connection.cut('destroy')
+  t.same([secured.destroyed, socket.destroyed], [true, true])
 })
 
 for (const [what, end] of [['FIN', 'halfClose'], ['RST', 'reset']] as const) {
@@ -122,26 +117,6 @@ t.test('leaving twice is leaving once', async t => {
   await client.fin()
 })
 
-t.test('row 15: http: a WebSocket whose socket ends or breaks before it has the close frame leaves no timer behind', async t => {
-  for (const ending of ['end', 'break'] as const) {
-    const { client, clock, connection, gone } = await setUp(t)
-    const compressing = { bufferedAmount: 1, close () {}, terminate () {}, ping () {} }
-    Object.assign(connection.socket, { [Symbol('websocket')]: compressing })
-    connection.leaveUpgraded(250)
-    t.equal(clock.timers, 0)
-    if (ending === 'end') {
-      connection.socket.end()
-      await client.fin()
-      t.equal(connection.state, 'lingering')
-      client.halfClose()
-    } else {
-      client.reset()
-    }
-    await gone
-    t.equal(clock.timers, 0)
-  }
-})
-
 t.test('retiring an idle connection does nothing', async t => {
   const { clock, connection, events, retirement } = await setUp(t)
   connection.retire(retirement)
@@ -184,6 +159,50 @@ t.test('row 3: a request that was answered before its body has come leaves its c
   t.ok(connection.isQuiet)
 })
 
+t.test('an answer whose head was out leaves its connection open, and a body without a length is ended by FIN at once', async t => {
+  const kept = deferred<ServerResponse>()
+  const alive = await setUp(t, (_request, answer) => kept.resolve(answer))
+  alive.client.write(request('/'))
+  const answer = await kept.promise
+  answer.write('x')
+  alive.connection.retire(alive.retirement)
+  answer.end('bye')
+  await eventually(() => alive.events.length === 2, 'it was served')
+  t.same(alive.events, ['served', 'idle'])
+  t.ok(alive.connection.isQuiet, 'it does not leave')
+  t.equal(alive.clock.timers, 0)
+
+  const endless = deferred<ServerResponse>()
+  const ended = await setUp(t, (_request, answer) => endless.resolve(answer))
+  ended.client.write('GET / HTTP/1.0\r\n\r\n')
+  const last = await endless.promise
+  last.write('x')
+  ended.connection.retire(ended.retirement)
+  last.end('bye')
+  await ended.client.fin()
+  t.equal(ended.clock.now(), 0, 'nobody waits for the peer')
+})
+
+t.test('what comes on a connection that leaves starts no request', async t => {
+  let requests = 0
+  const { socket, client, connection } = await setUp(t, () => { requests++ })
+  connection.leave(250)
+  client.write(request('/'))
+  await eventually(() => socket.bytesRead > 0, 'it was read')
+  t.equal(requests, 0)
+})
+
+t.test('who the peer of a busy connection was is known when its RST has closed it', async t => {
+  const { socket, client, connection, retirement, gone } = await setUp(t, () => {})
+  socket.on('error', () => {})
+  client.write(request('/'))
+  await eventually(() => connection.state === 'active', 'it was active')
+  connection.retire(retirement)
+  client.reset()
+  await gone
+  t.equal(socket.remoteAddress, '127.0.0.1')
+})
+
 t.test('in steady state our FIN follows the last answer at once', async t => {
   const { socket, client, connection } = await setUp(t)
   socket.destroySoon = () => connection.answered()
@@ -219,6 +238,7 @@ t.test('a timeout destroys a busy connection and closes an idle one politely, un
   const idle = await setUp(t)
   idle.connection.timedOut()
   idle.clock.nextTurn()
+  t.equal(idle.connection.state, 'lingering')
   await idle.client.fin()
 
   const busy = await setUp(t, () => {})
@@ -270,6 +290,19 @@ t.test('only the next destroy() is a lingering close, and none where nothing can
   ended.socket.end()
   ended.socket.destroy()
   t.ok(ended.socket.destroyed)
+})
+
+t.test('during the handshake, and when the connection leaves already, destroy() is what it always was', async t => {
+  const { socket, env } = await setUp(t)
+  new Connection(socket, 0, env, { handshake: true }).lingerOnDestroy()
+  socket.destroy()
+  t.ok(socket.destroyed)
+
+  const leaving = await setUp(t)
+  leaving.connection.leave(250)
+  leaving.connection.lingerOnDestroy()
+  leaving.socket.destroy()
+  t.ok(leaving.socket.destroyed)
 })
 
 for (const [how, code] of [['destroy', null], ['reset', 'ECONNRESET']] as const) {
