@@ -214,7 +214,7 @@ export class Connection {
     this.#goaway = new Goaway(session, {
       clock,
       // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.
-      endSocket: () => { if (!this.socket.writableEnded) this.socket.end() },
+      endSocket: () => { this.socket.end() },
       readOn: () => { if (this.socket === this.transport) restartReads(this.socket) },
       peerCloseTimeout,
       pingTimeout,
@@ -397,13 +397,13 @@ export class Connection {
 
   #endedBy (): ConnectionOutcome {
     const { error } = this
-    if (error !== null && lossErrors.has(error)) return 'peer-lost'
+    if (lossErrors.has(error)) return 'peer-lost'
     if (this.#halfClosed) return 'half-closed'
-    return this.socket.readableEnded || (error !== null && peerErrors.has(error)) ? 'peer-closed' : 'destroyed'
+    return this.socket.readableEnded || peerErrors.has(error) ? 'peer-closed' : 'destroyed'
   }
 }
 
 // What the kernel says when nobody has answered its probes or retransmissions: tcp(7), icmp(7).
-const lossErrors = new Set(['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'])
+const lossErrors = new Set<string | null>(['ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN'])
 
-const peerErrors = new Set(['ECONNRESET', 'EPIPE'])
+const peerErrors = new Set<string | null>(['ECONNRESET', 'EPIPE'])
