@@ -473,3 +473,162 @@ t.test('a drain that begins when everything was said changes nothing but the tim
   clock.advance(100)
   t.same(log.slice(2), ['10100: close'])
 })
+
+t.test('a drain that begins when streams are refused already lets that come to its end', async t => {
+  const { clock, goaway, log, node, ack } = setUp({ written: true, open: 1 })
+  goaway.announce()
+  node.state.outboundQueueSize = 1
+  ack()
+  goaway.hurry({ peerCloseTimeout: 100, pingTimeout: 60_000, latest: 90_000 })
+  node.state.outboundQueueSize = 0
+  clock.advance(100)
+  t.match(log.at(-1), /: GOAWAY$/)
+})
+
+t.test('a drain that begins may give a PING more time, and leaves no timer where the session is gone', async t => {
+  const { clock, goaway, log, node } = setUp({ written: true })
+  goaway.announce()
+  goaway.hurry({ peerCloseTimeout: 100, pingTimeout: 8000, latest: 9000 })
+  clock.advance(7999)
+  t.equal(log.length, 2)
+  clock.advance(1)
+  t.same(log.slice(2), refusedAt(8000))
+  node.end()
+  goaway.hurry({ peerCloseTimeout: 100, pingTimeout: 8000, latest: 9000 })
+  t.equal(clock.timers, 0)
+})
+
+t.test('a drain that begins before the end of its grace has come decides nothing, for whoever got no notice', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ open: 4, mayWait: true, latest: 1000 })
+  goaway.announce()
+  goaway.settle()
+  clock.advance(500)
+  goaway.hurry({ peerCloseTimeout: 250, pingTimeout: 100, latest: 10_000 })
+  for (let i = 0; i < 4; i++) closed()
+  clock.advance(9000)
+  opened()
+  clock.advance(100)
+  t.same(log, [])
+})
+
+t.test('before it was announced a session that has had requests may be told at a good moment, and a fresh one with its first answer', async t => {
+  const used = setUp({ open: 1 })
+  used.opened()
+  t.same(used.log, refusedAt(0))
+
+  const fresh = setUp()
+  fresh.opened()
+  t.same(fresh.log, [])
+
+  const written = setUp({ written: true, open: 1 })
+  written.opened()
+  t.same(written.log, [])
+  written.closed()
+  t.same(written.log, ['0: notice', '0: PING'])
+})
+
+t.test('a session that Node was closing already gets no notice, nor does one that is gone', async t => {
+  const closing = setUp({ written: true })
+  closing.node.closed = true
+  closing.goaway.announce()
+  t.same(closing.log, [])
+
+  const gone = setUp({ written: true })
+  gone.node.destroyed = true
+  gone.goaway.announce()
+  gone.goaway.announce()
+  t.same(gone.log, [])
+  gone.clock.advance(250)
+  t.same(gone.log, ['250: end'])
+})
+
+t.test('a session whose send queue stays full is asked once, and refused by nobody before the end of the grace', async t => {
+  const { clock, goaway, log, closed } = setUp({ written: false, open: 2 })
+  goaway.announce()
+  closed()
+  closed()
+  clock.advance(9000)
+  t.same(log, ['0: notice', '0: PING'])
+})
+
+t.test('streams that are open when more are refused are served', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ open: 1 })
+  goaway.announce()
+  opened()
+  t.same(log, refusedAt(0))
+  closed()
+  clock.advance(10_000)
+  t.equal(log.length, 2)
+  closed()
+  clock.advance(250)
+  t.same(log.slice(2), ['10250: close'])
+})
+
+t.test('while nothing depends on its end a stream that comes and goes changes nothing', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ open: 4, mayWait: true })
+  goaway.announce()
+  for (let i = 0; i < 4; i++) closed()
+  goaway.settle()
+  opened()
+  closed()
+  clock.advance(1000)
+  t.same(log, [])
+})
+
+t.test('a short stream ends the silence as well', async t => {
+  const { clock, goaway, log, opened, closed } = setUp({ open: 4 })
+  goaway.announce()
+  for (let i = 0; i < 4; i++) closed()
+  goaway.settle()
+  clock.advance(30)
+  opened()
+  clock.advance(10)
+  closed()
+  clock.advance(49)
+  t.same(log, [])
+  clock.advance(1)
+  t.same(log, refusedAt(90))
+})
+
+t.test('whoever waits for the send queue looks with growing pauses', async t => {
+  const { clock, goaway, node, ack, closed } = setUp({ written: true, open: 1 })
+  let looks = 0
+  let size = 1
+  node.state = { get outboundQueueSize () { looks++; return size } }
+  goaway.announce()
+  ack()
+  clock.advance(1000)
+  t.ok(looks >= 15 && looks <= 20, `${looks} looks`)
+  size = 0
+  clock.advance(100)
+  closed()
+  node.isStuck = true
+  clock.advance(250)
+  looks = 0
+  size = 1
+  clock.advance(1000)
+  t.ok(looks >= 15 && looks <= 20, `${looks} looks`)
+})
+
+t.test('a session that is gone before its last frame was sent is not looked at any more', async t => {
+  const { clock, goaway, log, node, ack } = setUp({ written: true, open: 1 })
+  goaway.announce()
+  node.state.outboundQueueSize = 1
+  ack()
+  node.destroyed = true
+  node.state.outboundQueueSize = 0
+  clock.advance(1)
+  t.notOk(log.some(line => line.endsWith(': GOAWAY')))
+})
+
+t.test('a session that keeps its socket when it was destroyed at its end has it ended', async t => {
+  const { clock, goaway, log, node } = setUp()
+  goaway.settle()
+  node.isStuck = true
+  node.destroy = () => { node.destroyed = true }
+  clock.advance(50 + 250 + 1)
+  t.ok(node.destroyed)
+  clock.advance(250)
+  t.match(log.at(-1), /: end$/)
+  t.equal(clock.timers, 0)
+})

@@ -161,6 +161,22 @@ t.test('from the beginning of a drain each stream is told at once', async t => {
   }
 })
 
+t.test('the open streams are known, watched or not, and who watches twice hears of each once', async t => {
+  const { client, session, streams, watched } = await connected(t)
+  let served = 0
+  watched.onServed = () => { served++ }
+  await requested(client, streams, 2)
+  t.same(watched.streams, streams)
+  const listeners = session.listenerCount('stream')
+  watched.watch()
+  watched.watch()
+  t.equal(session.listenerCount('stream'), listeners, 'one takes the place of the other')
+  t.same(watched.streams, streams)
+  await answered(streams)
+  t.same(watched.streams, [])
+  t.equal(served, 2)
+})
+
 t.test('a change is told from the moment at which somebody listens', async t => {
   const { client, watched, streams } = await connected(t)
   const changes: string[] = []
