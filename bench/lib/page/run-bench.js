@@ -28,11 +28,17 @@ export async function runBench ([file, ...flags], { typescript = false, timeout,
     if (log !== undefined) await writeFile(log, `${output.join('\n')}\n`, { flag: 'a' })
     const results = await readFile(json, 'utf8').catch(() => '')
     // A bench whose own target was missed, or of which one run failed, has results all the same.
-    if (results === '') throw new Error(`${file} has failed (${code}): ${output.filter(line => line !== '').slice(-lastWords).join(' / ') || 'it said nothing'}`)
+    if (results === '') throw new Error(`${file} has failed (${code}): ${why(output)}`)
     return JSON.parse(results)
   } finally {
     await rm(folder, { recursive: true })
   }
+}
+
+/** The error of a process that has crashed is followed by its stack. */
+function why (output) {
+  const lines = output.filter(line => line.trim() !== '')
+  return lines.find(line => /^(\w*Error)\b.*:/.test(line)) ?? (lines.slice(-lastWords).join(' / ') || 'it said nothing')
 }
 
 function run (file, args, { typescript, timeout, onLine }) {
