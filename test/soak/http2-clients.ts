@@ -40,7 +40,7 @@ async function http2Client (site: Site, name: string, { int }: Parameters<Client
 function connect (origin: string, story: Story): ClientHttp2Session {
   story.tell('connects')
   const session = http2.connect(origin, { rejectUnauthorized: false })
-  session.on('connect', () => story.tell(`connected, from port ${session.socket.localPort}`))
+  session.on('connect', (_session, { localPort }) => story.tell(`connected, from port ${localPort}`))
   session.on('goaway', (code, last) => story.tell(`GOAWAY ${code}, last stream ${last}`))
   session.on('error', error => story.tell(nameOf(error)))
   session.on('close', () => story.tell('session closed'))

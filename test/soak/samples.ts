@@ -1,4 +1,4 @@
-import type { Journal } from './journal.ts'
+import { harness, type Journal } from './journal.ts'
 import { trendOf, type Point, type Trend } from './trend.ts'
 
 /** What a process has of everything that can grow. Memory in bytes; descriptors without those of connections. */
@@ -8,8 +8,10 @@ export type Figure = Exclude<keyof Sample, 'connections'>
 
 export interface Series { of: string, figure: Figure, first: number, last: number, median: number, trend: Trend | null, verdict: 'flat' | 'grows' | 'too few to tell' }
 
+type Limits = { share: number } | { count: number }
+
 // What may come of chance, or of warming up, over a whole run: of memory a share, of the others a number.
-const tolerated: Record<Figure, { share: number } | { count: number }> = {
+const tolerated: Record<Figure, Limits> = {
   rss: { share: 0.05 },
   heap: { share: 0.05 },
   external: { share: 0.1 },
@@ -17,6 +19,9 @@ const tolerated: Record<Figure, { share: number } | { count: number }> = {
   threads: { count: 1 },
   environment: { count: 8 }
 }
+
+// It keeps what it has measured.
+const toleratedOfHarness = { share: 0.3 }
 
 /** Samples of each service, generation by generation, and of the harness. */
 export class Samples {
@@ -36,7 +41,8 @@ export class Samples {
   series (): Series[] {
     return [...this.#samples].flatMap(([of, all]) => (Object.keys(tolerated) as Figure[]).map(figure => {
       const points = all.map(({ x, group, sample }) => ({ x, group, y: sample[figure] }))
-      return { of, figure, ...judged(figure, points) }
+      const limits = of === harness && 'share' in tolerated[figure] ? toleratedOfHarness : tolerated[figure]
+      return { of, figure, ...judged(limits, points) }
     }))
   }
 
@@ -47,10 +53,9 @@ export class Samples {
   }
 }
 
-function judged (figure: Figure, points: Point[]): Omit<Series, 'of' | 'figure'> {
+function judged (limits: Limits, points: Point[]): Omit<Series, 'of' | 'figure'> {
   const values = points.map(({ y }) => y)
   const median = medianOf(values)
-  const limits = tolerated[figure]
   const limit = 'count' in limits ? limits.count : limits.share * median
   const trend = trendOf(points)
   const third = Math.ceil(values.length / 3)

@@ -73,6 +73,8 @@ export async function soak (options: SoakOptions): Promise<SoakResult> {
   const { duration, seed, node = process.execPath, services: names = ['held', 'handed', 'shared'], faults = [], signal, onViolation, onProgress } = options
   const folder = mkdtempSync(join(tmpdir(), 'soak-'))
   mkdirSync(join(folder, 'tmp'))
+  const clean = (): void => rmSync(folder, { recursive: true, force: true })
+  process.once('exit', clean)
   const journal = new Journal(onViolation)
   const ledger = new Ledger(journal)
   const events = new Events(journal)
@@ -114,7 +116,8 @@ export async function soak (options: SoakOptions): Promise<SoakResult> {
     await Promise.all(services.map(service => service.destroy()))
     files.close()
     for (const what of await leftovers(folder, services.flatMap(({ ports }) => Object.values(ports)))) journal.violation('leftover', what)
-    rmSync(folder, { recursive: true, force: true })
+    process.off('exit', clean)
+    clean()
   }
   samples.judge(journal)
   return {
@@ -150,7 +153,8 @@ export async function soak (options: SoakOptions): Promise<SoakResult> {
     const underWay = new Map<Service, Promise<void>>()
     for (let turn = 0; ; turn++) {
       const at = (turn + 1) * options.every
-      const isLast = at >= duration
+      // Where they take longer than that, at least one of each kind.
+      const isLast = at >= duration || (turn >= 2 * services.length && performance.now() - began > duration)
       await sleep(Math.max(0, began + (isLast ? duration : at) - performance.now()), undefined, { signal: stopping.signal }).catch(() => {})
       if (isLast || stopping.signal.aborted) break
       const service = services[turn % services.length] as Service
