@@ -1,4 +1,4 @@
-// Runs a fuzzer of test/ on this Node: `npm run fuzz -- --minutes 2`, `npm run fuzz:handover -- --runs 200`; with `-- --seed 1234` one run.
+// Runs a fuzzer of test/ on this Node: `npm run fuzz -- --minutes 2`, `npm run fuzz:handover -- --runs 200`, `npm run soak -- --minutes 5`; with `-- --seed 1234` one run.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { root } from './toolchain.js'

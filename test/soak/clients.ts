@@ -5,7 +5,7 @@ import { h2, h2c } from './http2-clients.ts'
 import { slowReader } from './slow-reader.ts'
 import { webSocket, webSocketTls } from './websocket-client.ts'
 
-/** Who uses each service, and how many there are of each: about 80 requests per second in all. */
+/** Who uses each service, and how many there are of each: about 70 requests per second. */
 export const clients: Record<string, { client: Client, count: number, /** It ends with the service alone. */ isEndless?: boolean }> = {
   'keep-alive': { client: keepAlive, count: 3 },
   'keep-alive-tls': { client: keepAliveTls, count: 1 },
