@@ -13,6 +13,7 @@ export const files = [
   'lib/protocols/http1.ts',
   'lib/protocols/http2.ts',
   'lib/protocols/reads.ts',
+  'lib/protocols/request-line.ts',
   'lib/protocols/tls.ts',
   'lib/protocols/upgraded.ts',
   'lib/protocols/websocket.ts'
