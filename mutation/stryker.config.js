@@ -21,7 +21,7 @@ export const files = [
 
 // Tests that run the code in their own process, and not for long: each mutant is tried with those that reach it.
 const testFiles = [
-  'test/lib/{connection,connection-moves,connection-session,connection-upgraded,connections,connections-leave,connections-odd}.test.ts',
+  'test/lib/{connection,connection-moves,connection-session,connection-upgraded,connections,connections-http2,connections-leave,connections-odd}.test.ts',
   'test/lib/{drain,drain-deadline,idle-closer,last-answers,lingering-close,observer,progress,report}.test.ts',
   'test/lib/{rotation,server,streams,timeline}.test.ts',
   'test/lib/protocols/*.test.ts'
