@@ -40,3 +40,23 @@ t.test('nothing else on a socket is taken for one', async t => {
     t.equal(webSocketOn(socket), null)
   }
 })
+
+t.test('where frames still wait to be compressed, the time of the peer begins when those are out', async t => {
+  for (const [bufferedAmount, isCompressing] of [[10, true], [5, false]] as const) {
+    const log: string[] = []
+    let compressed = (): void => {}
+    const webSocket: Parameters<typeof sayGoingAway>[0] = {
+      bufferedAmount,
+      close: (code, reason) => { log.push(`close ${code} ${reason}`) },
+      terminate () {},
+      ping (_data, _mask, sent = () => {}) {
+        log.push('ping')
+        compressed = sent
+      }
+    }
+    sayGoingAway(webSocket, Object.defineProperty(new Socket(), 'writableLength', { value: 5 }), () => { log.push('sent') })
+    t.same(log, isCompressing ? ['ping', 'close 1001 service restart'] : ['close 1001 service restart', 'sent'])
+    compressed()
+    t.equal(log.at(-1), 'sent')
+  }
+})
