@@ -38,6 +38,7 @@ export default {
   jsonReporter: { fileName: '.mutation/report.json' },
   tempDirName: '.mutation/sandbox',
   ignorePatterns: ['.*', 'bench', 'demo', 'dist', 'docs', 'environments', 'examples', 'mutation'],
-  // Beyond one and a half times what the tests of a mutant take without it, in ms.
-  timeoutMS: 5000
+  // In ms, beyond one and a half times what the tests of a mutant take without it. Longer than the ten seconds that a test itself waits,
+  // which then says what it has waited for: this is for code that runs in circles.
+  timeoutMS: 15_000
 }
