@@ -14,6 +14,7 @@ import { startService as startSignalsApp } from './helpers/drain-service.ts'
 import { rawClient, request } from './helpers/raw-client.ts'
 import { native, skip as skipNative } from './helpers/unit-native.ts'
 
+t.setTimeout(240_000)
 const skip = process.platform === 'linux' ? false : 'descriptors are looked at in /proc'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const ours = /^(FASTIFY_DRAIN_|LISTEN_|NODE_CHANNEL_)/
