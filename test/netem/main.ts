@@ -2,6 +2,7 @@
 import { parseArgs } from 'node:util'
 import { missingForBadNetwork } from '../helpers/bad-network.ts'
 import { missingForCapture } from '../helpers/capture.ts'
+import { protocols } from './apps.ts'
 import type { Row } from './result.ts'
 import { runScenarios } from './scenarios.ts'
 
@@ -38,20 +39,31 @@ for (let round = 0; round < rounds; round++) {
   }
 }
 
-console.log('\n| scenario | protocol | requests | lost | bound | executed and not answered | refused | longest exit, ms | deadline, ms |')
-console.log('| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |')
-const nameOf = ({ scenario, protocol }: Row): string => `${scenario} | ${protocol}`
-for (const name of new Set(rows.map(nameOf))) console.log(inWords(rows.filter(row => nameOf(row) === name)))
+console.log(`\n| scenario | ${protocols.join(' | ')} | refused | executed, not answered | cut | longest exit | deadline |`)
+console.log(`| --- | ${protocols.map(() => '---').join(' | ')} | ---: | ---: | ---: | ---: | ---: |`)
+for (const scenario of new Set(rows.map(({ scenario }) => scenario))) console.log(inWords(rows.filter(row => row.scenario === scenario)))
+console.log('\nOf each protocol: requests lost, of how many, and how many may be lost on the average. Times in ms.')
 const wrong = rows.flatMap(row => row.wrong)
-console.log(`\n${wrong.length} went wrong`)
+console.log(`${wrong.length} went wrong`)
 process.exit(wrong.length > 0 ? 1 : 0)
 
 function inWords (same: Row[]): string {
-  const { scenario, protocol, bound, hardStopAfter } = same[0]!
-  const sum = (of: (row: Row) => number): number => same.reduce((total, row) => total + of(row), 0)
   const cells = [
-    scenario, protocol, sum(row => row.requests), sum(row => row.lost), bound === null ? 0 : sum(row => row.bound ?? 0).toFixed(1),
-    sum(row => row.unanswered), sum(row => row.refused), Math.max(...same.map(row => row.ms)), hardStopAfter
+    same[0]!.scenario,
+    ...protocols.map(name => {
+      const own = same.filter(({ protocol }) => protocol === name)
+      const bound = own.some(row => row.bound !== null) ? sum(own, row => row.bound ?? 0).toFixed(1) : 0
+      return `${sum(own, row => row.lost)} of ${sum(own, row => row.requests)}, ${bound}`
+    }),
+    sum(same, row => row.refused),
+    sum(same, row => row.unanswered),
+    sum(same, row => row.cut),
+    Math.max(...same.map(row => row.ms)),
+    same[0]!.hardStopAfter
   ]
   return `| ${cells.join(' | ')} |`
+}
+
+function sum (rows: Row[], of: (row: Row) => number): number {
+  return rows.reduce((total, row) => total + of(row), 0)
 }

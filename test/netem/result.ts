@@ -16,6 +16,8 @@ export interface Row {
   unanswered: number
   /** Refused by HTTP/2, never executed. */
   refused: number
+  /** Without a whole answer because nothing could bring it in time: that is what these are for. */
+  cut: number
   /** From SIGTERM to the exit, in ms. */
   ms: number
   hardStopAfter: number
@@ -61,7 +63,18 @@ export function tally ({ scenario, protocol, answers, ledgers, stopped, hardStop
     ...ms > hardStopAfter + lateness ? [`exit ${code} after ${ms} ms`] : []
   ]
   return {
-    scenario, protocol, requests: answers.length, lost: lost.length, bound, unanswered: unanswered.length, refused: refused.length, ms, hardStopAfter, notes: lost.map(inWords), wrong
+    scenario,
+    protocol,
+    requests: answers.length,
+    lost: lost.length,
+    bound,
+    unanswered: unanswered.length,
+    refused: refused.length,
+    cut: answers.filter(answer => isCut(answer) && !answer.isWhole).length,
+    ms,
+    hardStopAfter,
+    notes: lost.map(inWords),
+    wrong
   }
 }
 
