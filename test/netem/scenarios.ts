@@ -28,10 +28,10 @@ export interface Outcomes {
 }
 
 const breakLength = 3000
-const atOnce = { hardStopAfter: 12_000 }
+const atOnce = { hardStopAfter: 15_000 }
 const patient = { hardStopAfter: 20_000, idleGrace: 8000 }
 // Shorter than the break, if there were not userTimeout.
-const keepAlive = { idle: 1000, interval: 1000, count: 2, userTimeout: 8000 }
+const keepAlive = { idle: 1000, interval: 1000, count: 2, userTimeout: 10_000 }
 
 /** All scenarios, those that only wait at the same time. */
 export async function runScenarios (t: Teardown, { clients: kept, idleGrace, size, heavy, seed }: Scale): Promise<Outcomes> {
@@ -48,7 +48,7 @@ export async function runScenarios (t: Teardown, { clients: kept, idleGrace, siz
 
   const [crossed, reset, ...others] = await Promise.all([
     crossing(t, network, take(1)[0]!, clients),
-    broken('3 s break, hardStop reset', { at: 500, length: breakLength, options: { hardStopAfter: 8000, hardStop: 'reset', keepAlive }, work: [520, 1500, 20_000] }),
+    broken('3 s break, hardStop reset', { at: 500, length: breakLength, options: { hardStopAfter: 12_000, hardStop: 'reset', keepAlive }, work: [520, 1500, 20_000] }),
     broken('3 s break', { at: 500, length: breakLength, options: atOnce, work: [450, 520, 1500] }),
     broken('3 s break from the start, idleGrace 8 s', { at: 0, length: breakLength, options: patient, work: [450, 1500], late: [700, 1500] }),
     broken('break without an end', { at: 500, length: Infinity, options: { hardStopAfter: 5000 }, work: [1500, 20_000] }),
