@@ -8,11 +8,11 @@ import { tally, type Row } from './result.ts'
 import type { Protocol } from './server.ts'
 
 const scenario = 'request behind our FIN'
-const hardStopAfter = 10_000
+const hardStopAfter = 30_000
 const idleGrace = 300
 
 // How long the way to the server is, in ms; the way back is short.
-const farAway = 900
+const farAway = 2500
 
 export interface Crossed {
   rows: Row[]

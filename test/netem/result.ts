@@ -39,7 +39,7 @@ export interface Account {
 }
 
 // How much later than its deadline a process may end, on a machine that is busy with other things.
-const lateness = 3000
+const lateness = 5000
 
 // What the plugin says of connections that did not end well.
 const usual = [/^drain: closed after /, /^drain \(SIGTERM\): /]
