@@ -27,6 +27,10 @@ export interface LingeringClose {
 const firstLook = 5
 const longestLook = 200
 
+const lingering = Symbol('fastify-drain.lingering')
+
+interface LingeringSocket extends Socket { [lingering]?: Lingering }
+
 /**
  * Flush, half-close, read and discard until the peer's FIN, then close.
  *
@@ -44,110 +48,145 @@ const longestLook = 200
  * Whoever read the socket before must have let go of it. Node closes it by itself as soon as both
  * directions have ended.
  */
-export function lingeringClose (
-  socket: Socket,
-  { peerCloseTimeout, times, clock, unacknowledged, inFlight, onHalfClose, onTimeout }: LingeringClose
-): void {
-  let cancelWait = () => {}
-  let cancelTotal = () => {}
-  let cancelLook = () => {}
-  let left = 0
-  let read = 0
-  let isSlow = false
-  let isAcknowledged = false
-
+export function lingeringClose (socket: LingeringSocket, options: LingeringClose): void {
+  const state = socket[lingering] = new Lingering(socket, options)
   socket.setTimeout(0)
   socket.on('error', ignore)
-  socket.once('close', () => { cancelWait(); cancelTotal(); cancelLook() })
+  socket.on('close', onClose)
   socket.destroy = destroyWhenAcknowledged
+  state.begin()
+}
 
-  if (peerCloseTimeout > 0 && !socket.readableEnded) {
-    cancelWait = clock.after(peerCloseTimeout, () => {
-      socket.off('end', peerCameFirst)
-      halfClose()
-    })
-    socket.once('end', peerCameFirst)
-  } else {
-    halfClose()
-  }
+// One function for all sockets: closures for each are what the garbage collector stalls for when thousands close.
+function onClose (this: LingeringSocket): void { this[lingering]?.closed() }
+function onEnd (this: LingeringSocket): void { this[lingering]?.peerCameFirst() }
+function onFinish (this: LingeringSocket): void { this[lingering]?.flushed() }
+function onData (this: LingeringSocket): void { this[lingering]?.heard() }
+function onTimeout (this: LingeringSocket): void { this[lingering]?.silent() }
 
-  // Answer its FIN with ours, and TIME_WAIT stays on its side.
-  function peerCameFirst (): void {
-    cancelWait()
-    halfClose()
-  }
-
-  function halfClose (): void {
-    if (socket.destroyed) return
-    if (!socket.readableEnded) onHalfClose()
-    if (socket.writableEnded) return flushed()
-    // A slow reader may take its time to drain what was written before: the limits count from our FIN.
-    socket.end(flushed)
-  }
-
-  function flushed (): void {
-    left = unacknowledged() ?? 0
-    // It stays so: nothing is written any more.
-    isAcknowledged = left === 0 && socket.writableFinished
-    socket.on('data', heard)
-    socket.on('timeout', silent)
-    discard()
-  }
-
-  function discard (atMost = Infinity): void {
-    cancelTotal()
-    cancelTotal = clock.after(Math.min(times.lingerTime, atMost), limitReached)
-    heard()
-    socket.setTimeout(Math.min(times.lingerTimeout, atMost))
-  }
-
-  function heard (): void {
-    read = socket.bytesRead
-  }
-
-  // An HTTP/2 session reads below its socket, whose timer does not hear of it.
-  function silent (): void {
-    if (socket.bytesRead === read) return limitReached()
-    heard()
-    socket.setTimeout(times.lingerTimeout)
-  }
-
-  function limitReached (): void {
-    if (socket.destroyed) return
-    if (isCatchingUp()) return discard()
-    const silence = inFlight() ?? Infinity
-    if (silence < 2 * times.lingerTime) return discard(2 * times.lingerTime - silence)
-    onTimeout()
-    destroyNow()
-  }
-
-  // Whoever has acknowledged everything by the first limit was not slow: the answer was on its way when the limit began.
-  function isCatchingUp (): boolean {
-    const before = left
-    left = unacknowledged() ?? 0
-    isSlow ||= left > 0
-    return isSlow && left < before
-  }
-
-  function destroyWhenAcknowledged (error?: Error): Socket {
-    if (error !== undefined || isAcknowledged || !((unacknowledged() ?? 0) > 0)) return destroyNow(error)
-    look(firstLook)
-    return socket
-  }
-
-  function look (wait: number): void {
-    cancelLook()
-    cancelLook = clock.after(wait, () => {
-      if (!((unacknowledged() ?? 0) > 0)) destroyNow()
-      else look(Math.min(2 * wait, longestLook))
-    })
-  }
-
-  function destroyNow (error?: Error): Socket {
-    // To delete our own destroy() would cost each socket more than all the rest of its close.
-    return Object.getPrototypeOf(socket).destroy.call(socket, error)
-  }
+function destroyWhenAcknowledged (this: LingeringSocket, error?: Error): LingeringSocket {
+  this[lingering]?.destroyWhenAcknowledged(error)
+  return this
 }
 
 // A reset while we linger means that the peer is gone, which is what we wait for.
 function ignore (): void {}
+
+class Lingering {
+  readonly #socket: Socket
+  readonly #options: LingeringClose
+  #cancelWait = ignore
+  #cancelTotal = ignore
+  #cancelLook = ignore
+  #left = 0
+  #read = 0
+  #isSlow = false
+  #isAcknowledged = false
+
+  constructor (socket: Socket, options: LingeringClose) {
+    this.#socket = socket
+    this.#options = options
+  }
+
+  begin (): void {
+    const { peerCloseTimeout, clock } = this.#options
+    if (peerCloseTimeout === 0 || this.#socket.readableEnded) return this.#halfClose()
+    this.#cancelWait = clock.after(peerCloseTimeout, () => {
+      this.#socket.off('end', onEnd)
+      this.#halfClose()
+    })
+    this.#socket.once('end', onEnd)
+  }
+
+  closed (): void {
+    this.#cancelWait()
+    this.#cancelTotal()
+    this.#cancelLook()
+  }
+
+  // Answer its FIN with ours, and TIME_WAIT stays on its side.
+  peerCameFirst (): void {
+    this.#cancelWait()
+    this.#halfClose()
+  }
+
+  #halfClose (): void {
+    const socket = this.#socket
+    if (socket.destroyed) return
+    if (!socket.readableEnded) this.#options.onHalfClose()
+    if (socket.writableEnded) return this.flushed()
+    // A slow reader may take its time to drain what was written before: the limits count from our FIN.
+    socket.on('finish', onFinish)
+    socket.end()
+  }
+
+  flushed (): void {
+    const socket = this.#socket
+    this.#left = this.#unacknowledged
+    // It stays so: nothing is written any more.
+    this.#isAcknowledged = this.#left === 0 && socket.writableFinished
+    socket.on('data', onData)
+    socket.on('timeout', onTimeout)
+    this.#discard()
+  }
+
+  // Where nobody knows there is nothing to wait for.
+  get #unacknowledged (): number {
+    return this.#options.unacknowledged() ?? 0
+  }
+
+  #discard (atMost = Infinity): void {
+    const { clock, times } = this.#options
+    this.#cancelTotal()
+    this.#cancelTotal = clock.after(Math.min(times.lingerTime, atMost), () => this.#limitReached())
+    this.heard()
+    this.#socket.setTimeout(Math.min(times.lingerTimeout, atMost))
+  }
+
+  heard (): void {
+    this.#read = this.#socket.bytesRead
+  }
+
+  // An HTTP/2 session reads below its socket, whose timer does not hear of it.
+  silent (): void {
+    if (this.#socket.bytesRead === this.#read) return this.#limitReached()
+    this.heard()
+    this.#socket.setTimeout(this.#options.times.lingerTimeout)
+  }
+
+  #limitReached (): void {
+    if (this.#socket.destroyed) return
+    if (this.#isCatchingUp()) return this.#discard()
+    const { times, inFlight, onTimeout } = this.#options
+    const silence = inFlight() ?? Infinity
+    if (silence < 2 * times.lingerTime) return this.#discard(2 * times.lingerTime - silence)
+    onTimeout()
+    this.#destroyNow()
+  }
+
+  // Whoever has acknowledged everything by the first limit was not slow: the answer was on its way when the limit began.
+  #isCatchingUp (): boolean {
+    const before = this.#left
+    this.#left = this.#unacknowledged
+    this.#isSlow ||= this.#left > 0
+    return this.#isSlow && this.#left < before
+  }
+
+  destroyWhenAcknowledged (error?: Error): void {
+    if (error !== undefined || this.#isAcknowledged || this.#unacknowledged === 0) this.#destroyNow(error)
+    else this.#look(firstLook)
+  }
+
+  #look (wait: number): void {
+    this.#cancelLook()
+    this.#cancelLook = this.#options.clock.after(wait, () => {
+      if (this.#unacknowledged === 0) this.#destroyNow()
+      else this.#look(Math.min(2 * wait, longestLook))
+    })
+  }
+
+  #destroyNow (error?: Error): void {
+    // To delete our own destroy() would cost each socket more than all the rest of its close.
+    Object.getPrototypeOf(this.#socket).destroy.call(this.#socket, error)
+  }
+}
