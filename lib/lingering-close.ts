@@ -57,7 +57,7 @@ export function lingeringClose (socket: LingeringSocket, options: LingeringClose
   state.begin()
 }
 
-// One function for all sockets: closures for each are what the garbage collector stalls for when thousands close.
+// One function for all sockets: closures for each would be garbage when thousands close.
 function onClose (this: LingeringSocket): void { this[lingering]?.closed() }
 function onEnd (this: LingeringSocket): void { this[lingering]?.peerCameFirst() }
 function onFinish (this: LingeringSocket): void { this[lingering]?.flushed() }
@@ -186,7 +186,7 @@ class Lingering {
   }
 
   #destroyNow (error?: Error): void {
-    // To delete our own destroy() would cost each socket more than all the rest of its close.
+    // Not by deleting our own destroy(): that makes a dictionary of each socket.
     Object.getPrototypeOf(this.#socket).destroy.call(this.#socket, error)
   }
 }

@@ -27,7 +27,7 @@ export class Native {
   readonly platform: Platform
   readonly #libc: Libc
   readonly #koffi: Koffi
-  // One for all: every connection that is closed is asked about twice.
+  // One for all: every connection that we close is asked about.
   readonly #answer = new Int32Array(1)
   readonly #addressInfo: ReturnType<Koffi['struct']>
 
