@@ -282,9 +282,19 @@ export class Connections {
     this.#observer.changed(connection)
   }
 
+  /** Those that were given up in this very turn of the event loop have an outcome, and their 'close' is still to come. */
+  closeGivenUp (): void {
+    for (const connection of this.all()) {
+      if (connection.outcome === null) continue
+      connection.transport.destroy()
+      this.#closed(connection.transport)
+    }
+  }
+
   /** Stops listening and cuts whatever is left, now; `onCut` sees each connection as it was. */
   cut (how: 'destroy' | 'reset', onCut: (connection: Connection) => void): void {
     for (const server of this.#servers) stopListening(server)
+    this.closeGivenUp()
     for (const connection of this.all()) {
       onCut(connection)
       connection.cut(how)

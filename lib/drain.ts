@@ -109,6 +109,7 @@ export class Drain {
     const { connections } = this
     const { shutdownDelay, hardStopAfter } = this.#settings
     this.#reason = reason
+    connections.closeGivenUp()
     this.#ledger.begin(reason, connections.size)
     this.#progress.begin(connections)
     const cancelDeadline = hardStopAfter === false ? () => {} : this.#clock.after(hardStopAfter, () => this.hardStop())
