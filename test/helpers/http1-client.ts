@@ -117,7 +117,8 @@ function readMessages (wire: Wire, methods: string[]): Message[] {
     const line = rest.indexOf('\r\n')
     const size = parseInt(rest.slice(0, Math.max(0, line)), 16)
     const end = line + 2 + size + 2
-    if (line < 0 || rest.length < end) return false
+    // Nor is it a chunk if no length is there: an error was written into the middle of an answer.
+    if (line < 0 || !(rest.length >= end)) return false
     message.parts.push(rest.slice(line + 2, line + 2 + size))
     if (size === 0) message.left = 0
     rest = rest.slice(end)

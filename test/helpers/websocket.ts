@@ -195,7 +195,8 @@ export async function rawWebSocket (t: Test, { host, port }: To, { secure = fals
 }
 
 // RFC 6455 section 5.2. What a server sends is not masked.
-function takeFrames (bytes: Buffer, into: Frame[]): Buffer {
+/** Takes the whole frames off the bytes of a server; what is left is the beginning of the next. */
+export function takeFrames (bytes: Buffer, into: Frame[]): Buffer {
   while (bytes.length >= 2) {
     const [first = 0, second = 0] = bytes
     const short = second & 0x7f

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { garbage } from './fuzz-random.ts'
-import type { Rude, RudeDeed } from './fuzz-rude.ts'
-import { connectWire, type Wire } from './fuzz-servers.ts'
-import { frame, http2Get, http2Preface, http2SettingsAck } from './http2-bytes.ts'
+import { garbage } from '../helpers/fuzz-random.ts'
+import type { Rude, RudeDeed } from './rude.ts'
+import { connectWire, type Wire } from './rude-wire.ts'
+import { frame, http2Get, http2Preface, http2SettingsAck } from '../helpers/http2-bytes.ts'
 
 const [HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION] = [1, 3, 4, 6, 7, 8, 9]
 
@@ -12,8 +12,8 @@ function number (value: number): Buffer {
   return bytes
 }
 
-function open ({ port, server, random, keep }: Rude): Wire {
-  const wire = connectWire(port, server, 'h2')
+function open ({ server, random, keep }: Rude): Wire {
+  const wire = connectWire(server, 'h2')
   keep(wire.raw)
   wire.socket.resume()
   wire.socket.write(http2Preface())
@@ -77,7 +77,7 @@ export const rudeHttp2: Record<string, RudeDeed> = {
 
   'HTTP/2: half a frame' (rude) {
     const bytes = Buffer.concat([http2Preface(), http2Get('/now')])
-    const wire = connectWire(rude.port, rude.server, 'h2')
+    const wire = connectWire(rude.server, 'h2')
     rude.keep(wire.raw)
     wire.socket.resume()
     wire.socket.write(bytes.subarray(0, rude.random.int(1, bytes.length - 1)))

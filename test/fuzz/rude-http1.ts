@@ -1,13 +1,13 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { garbage } from './fuzz-random.ts'
-import type { Rude, RudeDeed } from './fuzz-rude.ts'
-import { connectWire, type Wire } from './fuzz-servers.ts'
+import { garbage } from '../helpers/fuzz-random.ts'
+import type { Rude, RudeDeed } from './rude.ts'
+import { connectWire, type Wire } from './rude-wire.ts'
 
 const get = 'GET /now HTTP/1.1\r\nHost: a\r\nid: rude\r\n\r\n'
 
-function open ({ port, server, keep }: Rude): Wire {
-  const wire = connectWire(port, server, 'http/1.1')
+function open ({ server, keep }: Rude): Wire {
+  const wire = connectWire(server, 'http/1.1')
   keep(wire.raw)
   wire.socket.resume()
   return wire

@@ -1,14 +1,14 @@
 import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { garbage } from './fuzz-random.ts'
-import type { Rude, RudeDeed } from './fuzz-rude.ts'
-import { connectWire } from './fuzz-servers.ts'
+import { garbage } from '../helpers/fuzz-random.ts'
+import type { Rude, RudeDeed } from './rude.ts'
+import { connectWire } from './rude-wire.ts'
 
 const upgrade = 'GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n'
 
-async function open ({ port, server, keep }: Rude, early: Buffer = Buffer.alloc(0)): Promise<{ socket: Socket, raw: Socket }> {
-  const wire = connectWire(port, server, 'http/1.1')
+async function open ({ server, keep }: Rude, early: Buffer = Buffer.alloc(0)): Promise<{ socket: Socket, raw: Socket }> {
+  const wire = connectWire(server, 'http/1.1')
   keep(wire.raw)
   wire.socket.write(Buffer.concat([Buffer.from(upgrade), early]))
   await Promise.race([once(wire.socket, 'data'), once(wire.socket, 'close'), sleep(300)]).catch(() => {})

@@ -1,16 +1,16 @@
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
-import { garbage } from './fuzz-random.ts'
-import type { Rude, RudeDeed } from './fuzz-rude.ts'
-import { connectRaw, connectWire, type Wire } from './fuzz-servers.ts'
+import { garbage } from '../helpers/fuzz-random.ts'
+import type { Rude, RudeDeed } from './rude.ts'
+import { connectRaw, connectWire, type Wire } from './rude-wire.ts'
 
 const get = 'GET /slow HTTP/1.1\r\nHost: a\r\nid: rude\r\nms: 60\r\n\r\n'
 
 /** With a request, or the first bytes of a session, under way. */
-async function open ({ port, server, random, keep }: Rude, options = {}): Promise<Wire> {
+async function open ({ server, random, keep }: Rude, options = {}): Promise<Wire> {
   const protocol = server.http1 && random.int(0, 1) === 1 ? 'http/1.1' : server.http2 ? 'h2' : 'http/1.1'
-  const wire = connectWire(port, server, protocol, options)
+  const wire = connectWire(server, protocol, options)
   keep(wire.raw)
   wire.socket.resume()
   await Promise.race([once(wire.socket, 'secureConnect'), once(wire.socket, 'close'), sleep(300)]).catch(() => {})
@@ -19,8 +19,8 @@ async function open ({ port, server, random, keep }: Rude, options = {}): Promis
 }
 
 export const rudeTls: Record<string, RudeDeed> = {
-  async 'TLS: a record that breaks off' ({ port, random, keep }) {
-    const raw = keep(connectRaw(port))
+  async 'TLS: a record that breaks off' ({ server, random, keep }) {
+    const raw = keep(connectRaw(server.port))
     raw.resume()
     raw.write(Buffer.concat([Buffer.from([22, 3, 1, 2, 0]), garbage(random, random.int(0, 100))]))
     await sleep(random.int(0, 200))
@@ -28,14 +28,14 @@ export const rudeTls: Record<string, RudeDeed> = {
   },
 
   async 'TLS: a handshake that breaks off' (rude) {
-    const { raw } = connectWire(rude.port, rude.server, 'http/1.1')
+    const { raw } = connectWire(rude.server, 'http/1.1')
     rude.keep(raw)
     await sleep(rude.random.int(0, 12))
     rude.random.pick([() => raw.end(), () => raw.resetAndDestroy(), () => raw.write('GET / HTTP/1.1\r\n\r\n')])()
   },
 
-  'TLS: plain text' ({ port, keep }) {
-    keep(connectRaw(port)).resume().write('GET /now HTTP/1.1\r\nHost: a\r\nid: rude\r\n\r\n')
+  'TLS: plain text' ({ server, keep }) {
+    keep(connectRaw(server.port)).resume().write('GET /now HTTP/1.1\r\nHost: a\r\nid: rude\r\n\r\n')
   },
 
   async 'TLS: a broken record' (rude) {
