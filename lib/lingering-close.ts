@@ -118,6 +118,19 @@ class Lingering {
     // A slow reader may take its time to drain what was written before: the limits count from our FIN.
     socket.on('finish', onFinish)
     socket.end()
+    if (socket.readableEnded && socket.writableLength > 0) this.#lookAtFlush(0)
+  }
+
+  // A reset can look like the end to Node, which over TLS may then forget a write: neither its end nor an error ever comes,
+  // while the kernel has nothing to send.
+  #lookAtFlush (before: number): void {
+    const { clock, times, unacknowledged, onTimeout } = this.#options
+    this.#cancelTotal = clock.after(times.lingerTime, () => {
+      const waiting = unacknowledged() === 0 ? this.#socket.writableLength : 0
+      if (waiting === 0 || waiting !== before) return this.#lookAtFlush(waiting)
+      onTimeout()
+      this.#destroyNow()
+    })
   }
 
   flushed (): void {

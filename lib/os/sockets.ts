@@ -57,8 +57,10 @@ export class Sockets {
   unacknowledged (socket: Socket): number | null {
     const native = this.#native
     const fd = descriptorOf(socket)
-    if (native === null || fd === null || native.platform.unacknowledged === null || socket.remoteAddress === undefined) return null
+    if (native === null || fd === null || native.platform.unacknowledged === null) return null
     try {
+      // A Unix socket, or one that its peer has reset.
+      if (socket.remoteAddress === undefined) return native.getOption(fd, 'TCP_INFO', 1).getUint8(0) === stateClosed ? 0 : null
       const sent = native.ioctl(fd, native.platform.unacknowledged)
       // A FIN takes a place in the sequence, behind all the rest.
       const queued = socket.writableFinished ? Math.max(0, sent - 1) : sent
