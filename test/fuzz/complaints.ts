@@ -35,7 +35,7 @@ function ofReport ({ peers, rude, lives, sequence: { options }, isFar, stalls }:
   if (rude.length === 0 && total > peers.length) wrong.push(`${total} connections are reported, and there were ${peers.length}`)
   if (duration > options.hardStopAfter + 1000 + stalls()) wrong.push(`the drain took ${duration} ms`)
   for (const peer of peers) {
-    if (lives !== null && lives.byPort.get(peer.port)?.outcome == null) wrong.push('the end of a connection was not told')
+    if (lives?.byPort.get(peer.port)?.outcome === null) wrong.push('the end of a connection was not told')
   }
   return wrong
 }

@@ -47,6 +47,7 @@ export function watchLives (t: { teardown (fn: () => unknown): void }, drain: Fa
   })
   listen<ConnectionCloseMessage>(channelNames.close, (life, { outcome }) => {
     if (life.outcome !== null) wrong.push(`the end of a connection is told twice: ${life.outcome}, ${outcome}`)
+    if (outcome === 'half-closed' && life.state !== 'lingering') wrong.push(`a connection was half-closed and never said to linger, but ${life.state}`)
     life.outcome = outcome
   })
   return { byPort, wrong }
