@@ -215,7 +215,8 @@ export class Peer {
   /** In which states the server may have this connection when everything has come to rest; the likeliest first. */
   states (phase: DrainPhase): ConnectionState[] {
     if (this.isRude || phase === 'aborting' || phase === 'closed') return ['closed', 'active', 'idle', 'new', 'upgraded', 'lingering']
-    if (this.hasReset) return ['closed']
+    // Behind bytes a reset looks like the end to Node, and then the answer comes first.
+    if (this.hasReset) return this.asked.some(({ held }) => held) ? ['closed', 'active', 'lingering'] : ['closed']
     if (this.sawEnd) return this.isHttp2 || this.isPaused ? ['lingering', 'closed', 'idle', 'active'] : ['lingering', 'closed']
     if (!this.isSecured) return this.hasSentFin || phase === 'draining' ? ['new', 'lingering', 'closed'] : ['new']
     const mayGo = phase === 'draining' || (phase === 'lame-duck' && (this.isHttp2 || this.client.isTold)) || this.client.isTold || this.hasSentFin || this.hasSaidGoaway
