@@ -61,14 +61,15 @@ function ofPeer (run: Run, report: DrainReport, peer: Peer): string[] {
   if (run.isFar && peer.upgrade === 'websocket' && peer.isUpgraded() && !peer.hasSentFinFirst && !peer.hasClosedWebSocketFirst && peer.closeCode !== 1001) {
     wrong.push(`a WebSocket was not told that the server goes away (${peer.closeCode})`)
   }
-  if (run.isFar && isTooEarly(run, peer)) wrong.push(`FIN ${Math.round((peer.finAt as number) - run.began)} ms after the drain began, although it was idle`)
+  if (run.isFar && isTooEarly(run, peer)) wrong.push(`FIN ${Math.round((peer.finAt as number) - run.began)} ms after the drain began, although it was idle: ${peer.inWords()}`)
   return wrong
 }
 
 /** Nothing has happened on it since the drain began, and its grace was not over. */
 function isTooEarly ({ began, sequence: { options: { idleGrace } } }: Run, peer: Peer): boolean {
   if (peer.finAt === null || peer.finAt < began || peer.isHttp2 || peer.upgrade !== null || peer.hasSentFinFirst) return false
-  if (peer.rest !== null || peer.client.isTold) return false
+  // What is left of a body may still come after an early answer.
+  if (peer.rest !== null || peer.client.isTold || peer.asked.some(({ route }) => route === '/early')) return false
   if (peer.asked.some(({ sentAt, endedBefore }) => sentAt >= began || !endedBefore)) return false
   return peer.finAt < Math.max(began, peer.openedAt) + idleGrace - slack
 }

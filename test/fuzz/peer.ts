@@ -120,7 +120,7 @@ export class Peer {
   /** It can begin a request. */
   get canAsk (): boolean {
     if (!this.canTalk || this.rest !== null || this.upgrade !== null) return false
-    return !this.client.isTold && (this.isHttp2 ? !this.hasSaidGoaway : !this.hasAskedForClose && this.upload === undefined)
+    return !this.client.isTold && (this.isHttp2 ? !this.hasSaidGoaway : !this.hasAskedForClose && !this.asked.some(({ isUpload }) => isUpload))
   }
 
   get open (): Asked[] {
