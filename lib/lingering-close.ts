@@ -117,7 +117,8 @@ class Lingering {
     if (socket.writableEnded) return this.flushed()
     // A slow reader may take its time to drain what was written before: the limits count from our FIN.
     socket.on('finish', onFinish)
-    socket.end()
+    // Of its own end() HTTP/1.x has made one that waits for an answer, which nobody may ever finish.
+    Object.getPrototypeOf(socket).end.call(socket)
     if (socket.readableEnded && socket.writableLength > 0) this.#lookAtFlush(0)
   }
 
