@@ -51,7 +51,8 @@ function ofPeer (run: Run, report: DrainReport, peer: Peer): string[] {
   if (peer.isRude) return []
   const gaveUp = report.stragglers.some(({ remotePort, outcome }) => remotePort === peer.port && outcome !== 'timed-out')
   const isLate = report.stragglers.some(({ remotePort, outcome }) => remotePort === peer.port && outcome === 'timed-out')
-  const isExcused = gaveUp || peer.hasReset || (peer.isHttp2 && peer.hasSentFin) || (!run.isFar && peer.isPaused)
+  // Who does not read for as long as a connection lingers may lose what it was sent.
+  const isExcused = gaveUp || (isLate && peer.hasPaused) || peer.hasReset || (peer.isHttp2 && peer.hasSentFin) || (!run.isFar && peer.isPaused)
   const wrong = peer.asked.flatMap(asked => ofRequest(run, peer, asked, isExcused))
   const { error } = peer.wire.raw
   // The kernel resets whoever comes between the last look into the accept queue and the end of the listener.

@@ -61,6 +61,7 @@ export class Peer {
   isSecured: boolean
   #isReleased: boolean
   isPaused = false
+  hasPaused = false
   /** It has sent a trifle, such as an empty line. */
   hasFidgeted = false
   hasSentFin = false
@@ -175,7 +176,7 @@ export class Peer {
   }
 
   pause (): void {
-    this.isPaused = true
+    this.isPaused = this.hasPaused = true
     this.wire.raw.socket.pause()
   }
 
