@@ -215,6 +215,7 @@ export class Connection {
       clock,
       // Over TLS Node would answer close_notify before the peer's FIN has come, and TIME_WAIT would be ours.
       endSocket: () => { this.socket.end() },
+      isFlushed: () => this.unacknowledged === 0,
       readOn: () => { if (this.socket === this.transport) restartReads(this.socket) },
       peerCloseTimeout,
       pingTimeout,

@@ -33,11 +33,11 @@ const checks: Record<string, Check> = {
     isPod(t, { containers: [{ name: 'app', ...probes }] })
     t.same([probes.readinessProbe.httpGet.path, probes.livenessProbe.httpGet.path], ['/readyz', '/livez'])
   },
-  'docs/behind-a-load-balancer.md: { "status": "ok", "phase": "serving", "connections": { "new": 0, "active": 1, "idle": 12, "upgraded": 0, "lingering": 0, "streams": 0 } }': async (t, { code }) => {
+  'docs/behind-a-load-balancer.md: { "status": "ok", "phase": "serving" }': async (t, { code }) => {
     const { app } = await testApp(t, { health: true })
-    const shown = JSON.parse(code)
-    t.same({ ...shown, connections: app.drain.connections }, (await app.inject('/readyz')).json())
-    t.same(Object.keys(shown.connections), Object.keys(app.drain.connections))
+    const [serving, draining] = code.trim().split('\n').map(line => JSON.parse(line))
+    t.same(serving, (await app.inject('/readyz')).json())
+    t.same(Object.keys(draining.connections), Object.keys(app.drain.connections))
   },
   'docs/decisions/0014-how-a-process-hands-over.md: { "speaks": [1], "predecessor": 4711, "listeners": [{ "fd": 4, "name": "", "anyPort": false }] }': (t, { code }) => {
     const [first = ''] = readFileSync(new URL('fixtures/handover-v1.json', import.meta.url), 'utf8').split('\n')

@@ -11,6 +11,8 @@ export interface GoawayEnv {
   writeNow: ((bytes: Uint8Array) => boolean) | null
   /** Lets bytes of the peer, and its FIN, come in again. */
   readOn (): void
+  /** The kernel has nothing that the peer has not acknowledged. */
+  isFlushed (): boolean
   /** Closes the socket below a session that is over. */
   endSocket (): void
   /** How long the peer may close first when its last stream has ended, in ms. */
@@ -191,7 +193,9 @@ export class Goaway {
     const { session } = this.#session
     if (this.#isOver()) return
     this.#cancelWait = this.#env.clock.after(wait, () => {
-      if (session.destroyed || session.state.outboundQueueSize !== 0) return this.#destroyWhenSent(Math.min(2 * wait, longestLook))
+      // Nor does Node always hear that the peer is gone: then its queue stays as it is, and the kernel has nothing to send.
+      const isStuck = wait === longestLook && this.#env.isFlushed()
+      if (session.destroyed || (session.state.outboundQueueSize !== 0 && !isStuck)) return this.#destroyWhenSent(Math.min(2 * wait, longestLook))
       session.destroy()
       this.#isOver()
     })

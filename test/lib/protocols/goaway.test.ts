@@ -13,7 +13,7 @@ function setUp ({ written = null, open = 0, latest = 10_000, mayWait = false }: 
   const log: string[] = []
   const pings: Array<(error: Error | null) => void> = []
   const say = (what: string): void => { log.push(`${clock.now()}: ${what}`) }
-  const state = { written, bytes: Buffer.alloc(0) }
+  const state = { written, bytes: Buffer.alloc(0), isFlushed: false }
   class Node extends EventEmitter {
     destroyed = false
     closed = false
@@ -45,6 +45,7 @@ function setUp ({ written = null, open = 0, latest = 10_000, mayWait = false }: 
     latest,
     mayWait,
     readOn () {},
+    isFlushed: () => state.isFlushed,
     endSocket () { say('end') },
     writeNow: written === null
       ? null
@@ -292,6 +293,20 @@ t.test('a session that Node does not close when its last frame was sent is close
   clock.advance(1000)
   t.same(log.slice(-1), ['300: close'], 'the frame waits in the queue')
   node.state.outboundQueueSize = 0
+  clock.advance(100)
+  t.match(log.at(-1), /: destroy$/)
+  t.equal(clock.timers, 0)
+})
+
+t.test('a session whose last frame Node keeps, although the kernel has nothing to send, is closed after a few looks', async t => {
+  const { clock, goaway, log, node, state } = setUp()
+  goaway.settle()
+  clock.advance(50 + 249)
+  node.isStuck = true
+  node.state.outboundQueueSize = 1
+  clock.advance(1001)
+  t.same(log.slice(-1), ['300: close'], 'the peer has not acknowledged what was sent before')
+  state.isFlushed = true
   clock.advance(100)
   t.match(log.at(-1), /: destroy$/)
   t.equal(clock.timers, 0)
