@@ -1,5 +1,5 @@
 // Known vulnerabilities, by the registry's own list (npm audit). What users install has to be free of them; what only
-// this project uses, in development, in bench/ and in environments/, is listed.
+// this project uses, in development, in bench/, in environments/ and in mutation/, is listed.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { npm, root } from './toolchain.js'
@@ -8,7 +8,8 @@ const parts = [
   { title: 'dependencies', args: ['--omit=dev', '--omit=peer'], mustBeClean: true },
   { title: 'with devDependencies', args: [] },
   { title: 'bench/', folder: 'bench', args: [] },
-  { title: 'environments/', folder: 'environments', args: [] }
+  { title: 'environments/', folder: 'environments', args: [] },
+  { title: 'mutation/', folder: 'mutation', args: [] }
 ]
 
 for (const part of parts) if (!await audit(part)) process.exitCode = 1
