@@ -94,6 +94,58 @@ t.test('after an answer that said close the end is that, even if the answer behi
   t.equal(await ended.promise, 'says-close')
 })
 
+t.test('the end is that of the answer behind it, if that one says close and the first one could not any more', async t => {
+  const open: ServerResponse[] = []
+  const { socket, client } = await httpPair(t, (_request, answer) => { open.push(answer) })
+  client.write(request('/a') + request('/b'))
+  await eventually(() => open.length === 2, 'both were read')
+  const [a, b] = open as [ServerResponse, ServerResponse]
+  a.writeHead(200, { 'content-length': '1' })
+  a.flushHeaders()
+  const ended = deferred<http1.AnswerEnd>()
+  http1.makeLast(socket, a, () => {}, ended.resolve)
+  a.end('a')
+  await once(a, 'finish')
+  b.end('b')
+  t.equal(await ended.promise, 'says-close')
+  await client.until(/\r\n\r\nb$/)
+  t.match(answers(client.received), [{ body: 'a', headers: { connection: 'keep-alive' } }, { body: 'b', headers: { connection: 'close' } }])
+})
+
+t.test('row 4: a writeHead() that the handler has kept from before says close, and drops nothing that is pipelined behind it', async t => {
+  const open: ServerResponse[] = []
+  const { socket, client } = await httpPair(t, (_request, answer) => { open.push(answer) })
+  client.write(request('/a') + request('/b'))
+  await eventually(() => open.length === 2, 'both were read')
+  const [a, b] = open as [ServerResponse, ServerResponse]
+  const writeHead = a.writeHead.bind(a)
+  const ended = deferred<http1.AnswerEnd>()
+  http1.makeLast(socket, a, () => {}, ended.resolve)
+  writeHead(200, { 'content-length': '1' })
+  a.end('a')
+  await once(a, 'finish')
+  b.end('b')
+  t.equal(await ended.promise, 'says-close')
+  await client.until(/\r\n\r\nb$/)
+  t.match(answers(client.received), [{ body: 'a', headers: { connection: 'close' } }, { body: 'b', headers: { connection: 'close' } }])
+})
+
+for (const connection of ['close', 'x-hop, close']) {
+  t.test(`a head that went out with "Connection: ${connection}" is the end, and no further request is executed`, async t => {
+    const last = await answering(t)
+    last.answer.writeHead(200, { connection, 'content-length': '3' })
+    last.answer.flushHeaders()
+    const ended = last.makeLast()
+    const before = last.socket.bytesRead
+    const more = request('/more')
+    last.client.write(more)
+    await eventually(() => last.socket.bytesRead === before + more.length, 'it was read')
+    last.answer.end('bye')
+    t.equal(await ended, 'says-close')
+    t.same(last.urls, ['/'])
+  })
+}
+
 t.test('requests that come after an answer that says close are not executed', async t => {
   const last = await answering(t)
   const ended = last.makeLast()
