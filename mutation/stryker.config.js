@@ -19,12 +19,14 @@ export const files = [
   'lib/protocols/websocket.ts'
 ]
 
-// Tests that run the code in their own process, and not for long: each mutant is tried with those that reach it.
+// Tests that run the code in their own process, and not for long: each mutant is tried with those that reach it, in this order, until one
+// of them fails. The nearest ones come first.
 const testFiles = [
-  'test/lib/{connection,connection-moves,connection-session,connection-upgraded,connections,connections-http2,connections-leave,connections-odd}.test.ts',
-  'test/lib/{drain,drain-deadline,idle-closer,last-answers,lingering-close,observer,progress,report}.test.ts',
-  'test/lib/{rotation,server,streams,timeline}.test.ts',
-  'test/lib/protocols/*.test.ts'
+  'test/lib/protocols/{request-line,head,tls,reads,upgraded,websocket,http1,http1-last-answer,http1-discard,http1-half-closed,http2,goaway}.test.ts',
+  'test/lib/{lingering-close,connection,connection-moves,connection-upgraded,connection-session}.test.ts',
+  'test/lib/{connections,connections-odd,connections-leave,connections-http2}.test.ts',
+  'test/lib/{drain,drain-deadline,idle-closer,last-answers,observer,progress,report}.test.ts',
+  'test/lib/{rotation,server,streams,timeline}.test.ts'
 ]
 
 export default {
@@ -36,6 +38,7 @@ export default {
   allowConsoleColors: process.stdout.isTTY === true,
   reporters: process.stdout.isTTY ? ['progress', 'json'] : ['progress-append-only', 'json'],
   jsonReporter: { fileName: '.mutation/report.json' },
+  incrementalFile: '.mutation/incremental.json',
   tempDirName: '.mutation/sandbox',
   ignorePatterns: ['.*', 'bench', 'demo', 'dist', 'docs', 'environments', 'examples', 'mutation'],
   // In ms, beyond one and a half times what the tests of a mutant take without it. Longer than the ten seconds that a test itself waits,

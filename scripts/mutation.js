@@ -4,6 +4,7 @@
 //   node scripts/mutation.js --files lib/drain.ts  these only (comma-separated, each may end in `:from-to` lines)
 //   node scripts/mutation.js --since main          those of them that have changed since this commit
 //   node scripts/mutation.js --tests 'test/lib/drain*'  with these tests only: does the neighbour do it alone?
+//   node scripts/mutation.js --incremental         keeps the last result of a mutant as long as its code and its tests stay as they are
 //   node scripts/mutation.js --json                the result as JSON
 //   node scripts/mutation.js --write               keeps the tables of the run in docs/mutation.md
 //   node scripts/mutation.js --last                tells of the last run again, and tries nothing
@@ -29,6 +30,7 @@ const { values } = parseArgs({
     since: { type: 'string' },
     tests: { type: 'string' },
     concurrency: { type: 'string' },
+    incremental: { type: 'boolean' },
     json: { type: 'boolean' },
     write: { type: 'boolean' },
     last: { type: 'boolean' }
@@ -56,7 +58,7 @@ async function main () {
     }
   }
   const results = outcomes(JSON.parse(readFileSync(reportFile, 'utf8')), explained)
-  const minutes = values.last ? null : Math.ceil((performance.now() - started) / 60_000)
+  const minutes = values.last || values.incremental ? null : Math.ceil((performance.now() - started) / 60_000)
   if (values.json) console.log(JSON.stringify(results, null, 2))
   else for (const line of inWords(results)) console.log(line)
   if (values.write) keep(results, minutes)
@@ -91,7 +93,8 @@ async function mutate (chosen) {
   const { ok } = await run(path, [
     join(folder, 'node_modules', '@stryker-mutator', 'core', 'bin', 'stryker.js'), 'run', join(folder, 'stryker.config.js'),
     '--mutate', chosen.join(','), ...(values.tests === undefined ? [] : ['--testFiles', values.tests]),
-    ...(values.concurrency === undefined ? [] : ['--concurrency', values.concurrency])
+    ...(values.concurrency === undefined ? [] : ['--concurrency', values.concurrency]),
+    ...(values.incremental ? ['--incremental'] : [])
     // A test that waits for what the mutant keeps from happening gives up after this many seconds.
   ], { env: { ...environmentOf(path), TAP_TIMEOUT: '10' }, onStdout: text => say(text.trimEnd()) })
   return ok ? null : 'The mutation test could not be run.'
