@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startKeepAliveProcess } from './keep-alive-process.js'
 import { startLineage } from './lineage.js'
 import { now } from './now.js'
-import { countTimeWait } from './time-wait.js'
+import { countTimeWait, timeWaitSockets } from './time-wait.js'
 
 // How long the control of a handover is watched, in ms; the part of it counts that is as long as the handover was.
 const controlTime = 1500
@@ -41,7 +41,7 @@ export async function restartUnderLoad ({ way, node, connections, think, work, r
   try {
     const lineage = start({ script })
     const { port, pid } = await lineage.saw('listening')
-    const timeWaitBefore = await countTimeWait(port)
+    const timeWaitBefore = await timeWaitSockets(port)
     await load.open({ port, connections, think })
     await sleep(1000 + think)
 
@@ -54,7 +54,7 @@ export async function restartUnderLoad ({ way, node, connections, think, work, r
       await sleep(600 + think)
     }
 
-    const timeWait = await countTimeWait(port)
+    const timeWait = await countTimeWait(port, timeWaitBefore)
     const { members, ...counts } = await load.stop()
     const windows = await measure(load, done)
     return {
@@ -63,7 +63,7 @@ export async function restartUnderLoad ({ way, node, connections, think, work, r
       think,
       ...counts,
       pids: Object.keys(members).length,
-      timeWait: timeWait === null ? null : timeWait - timeWaitBefore,
+      timeWait,
       restarts: done.map((result, i) => ({ ...result, ...windows[i] })),
       load: loadavg()[0],
       stderr: lineages.map(one => one.stderr()).filter(Boolean)

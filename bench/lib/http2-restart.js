@@ -9,7 +9,7 @@ import { endWithParent } from './children.js'
 import { openListener } from './listener.js'
 import { order } from './orders.js'
 import { startServerProcess } from './server-process.js'
-import { countTimeWait } from './time-wait.js'
+import { countTimeWait, timeWaitSockets } from './time-wait.js'
 
 const serverFile = fileURLToPath(new URL('./http2-server.js', import.meta.url))
 const loaderFile = fileURLToPath(new URL('./http2-loader.js', import.meta.url))
@@ -33,7 +33,7 @@ export async function restartHttp2 ({ variant, protocol, node, sessions, streams
   const ledgerFile = join(folder, 'ledger')
   const ledger = await open(ledgerFile, 'a')
   const listener = await openListener()
-  const timeWaitBefore = await countTimeWait(listener.port)
+  const timeWaitBefore = await timeWaitSockets(listener.port)
   const servers = [1, 2].map(() => startServer({ variant, protocol, node, descriptors: [listener.fd, ledger.fd] }))
   const clients = Array.from({ length: loaders }, startLoader)
   await listener.close()
@@ -50,14 +50,14 @@ export async function restartHttp2 ({ variant, protocol, node, sessions, streams
     const exit = await servers[0].terminate(killAfter)
     await sleep(settle)
     // While the clients still hold their last sessions: those are not the restart's doing.
-    const timeWait = await countTimeWait(listener.port)
+    const timeWait = await countTimeWait(listener.port, timeWaitBefore)
     const tallies = await Promise.all(clients.map(client => client('stop')))
 
     return {
       variant,
       protocol,
       ...balance(tallies, (await readFile(ledgerFile, 'utf8')).split('\n').filter(Boolean)),
-      timeWait: timeWait === null ? null : timeWait - timeWaitBefore,
+      timeWait,
       exit,
       stderr: servers.map(server => server.stderr()).filter(Boolean)
     }

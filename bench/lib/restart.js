@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { startInstance } from './instance.js'
 import { openListener } from './listener.js'
 import { startLoad } from './load.js'
-import { countTimeWait } from './time-wait.js'
+import { countTimeWait, timeWaitSockets } from './time-wait.js'
 
 const warmUpLimit = 15_000
 
@@ -34,7 +34,7 @@ export async function restartUnderLoad ({
   onStep = () => {}
 }) {
   const listener = await openListener()
-  const timeWaitBefore = await countTimeWait(listener.port)
+  const timeWaitBefore = await timeWaitSockets(listener.port)
   const instances = Array.from({ length: restarts + 1 }, () => startInstance({ variant, work, fds: [listener.fd] }))
   await listener.close()
 
@@ -59,7 +59,7 @@ export async function restartUnderLoad ({
     }
 
     // While the clients still hold their last connections: those are not the restarts' doing.
-    const timeWait = await countTimeWait(listener.port)
+    const timeWait = await countTimeWait(listener.port, timeWaitBefore)
     const counts = await load.stop()
 
     return {
@@ -69,7 +69,7 @@ export async function restartUnderLoad ({
       clients,
       restarts,
       ...counts,
-      timeWait: timeWait === null ? null : timeWait - timeWaitBefore,
+      timeWait,
       exits,
       stderr: instances.map(instance => instance.stderr()).filter(Boolean)
     }
