@@ -36,6 +36,9 @@ const quietTime = 50
 const firstLook = 1
 const longestLook = 100
 
+// So many times in a row the kernel must have had nothing to send: a busy event loop has not yet written the rest.
+const enoughLooks = 3
+
 const highestStream = 2 ** 31 - 1
 
 /**
@@ -158,15 +161,7 @@ export class Goaway {
     this.#refusing = true
     this.#cancelLatest()
     session.goaway(constants.NGHTTP2_NO_ERROR, highestStream)
-    this.#finishWhenSent(firstLook)
-  }
-
-  // No event tells of it.
-  #finishWhenSent (wait: number): void {
-    const { session } = this.#session
-    if (this.#isOver()) return
-    if (session.state.outboundQueueSize === 0) return this.#finish()
-    this.#cancelLatest = this.#env.clock.after(wait, () => this.#finishWhenSent(Math.min(2 * wait, longestLook)))
+    this.#whenSent(() => this.#finish())
   }
 
   #finish (): void {
@@ -184,21 +179,27 @@ export class Goaway {
       const { session } = this.#session
       delete (session as Partial<typeof session>).close
       session.close()
-      this.#destroyWhenSent(firstLook)
+      // Node may miss that the last frame of a session it closes was sent, and would keep the socket open for ever.
+      if (!this.#isOver()) this.#cancelWait = this.#env.clock.after(firstLook, () => this.#whenSent(() => this.#destroy()))
     })
   }
 
-  // Node may miss that the last frame of a session it closes was sent, and would keep the socket open for ever.
-  #destroyWhenSent (wait: number): void {
+  // No event tells of it. Nor does Node always hear that the peer is gone, or send anything on a session that has failed: then
+  // its queue stays as it is, and the kernel has nothing to send.
+  #whenSent (then: () => void, wait = firstLook, flushedLooks = 0): void {
     const { session } = this.#session
     if (this.#isOver()) return
+    if (session.state.outboundQueueSize === 0) return then()
+    if (flushedLooks === enoughLooks) return this.#destroy()
     this.#cancelWait = this.#env.clock.after(wait, () => {
-      // Nor does Node always hear that the peer is gone: then its queue stays as it is, and the kernel has nothing to send.
       const isStuck = wait === longestLook && this.#env.isFlushed()
-      if (session.destroyed || (session.state.outboundQueueSize !== 0 && !isStuck)) return this.#destroyWhenSent(Math.min(2 * wait, longestLook))
-      session.destroy()
-      this.#isOver()
+      this.#whenSent(then, Math.min(2 * wait, longestLook), isStuck ? flushedLooks + 1 : 0)
     })
+  }
+
+  #destroy (): void {
+    this.#session.session.destroy()
+    this.#isOver()
   }
 
   // A session that is destroyed closes its socket when its last write is over, and Node may miss that over TLS.

@@ -30,9 +30,9 @@ function ofReport ({ peers, rude, lives, sequence: { options }, isFar, stalls }:
   const sum = Object.values(outcomes).reduce((sum, count) => sum + count)
   if (sum !== total) wrong.push(`the report does not add up: ${JSON.stringify(report.connections)}`)
   if (phases.some(({ at, duration: long }, i) => at + long !== (phases[i + 1]?.at ?? duration))) wrong.push(`the phases do not add up: ${JSON.stringify(phases)}`)
-  // Who breaks the rules need not be waited for.
-  const isRude = (port: number | null): boolean => rude.length > 0 || peers.some(peer => peer.isRude && (port === null || peer.port === port))
-  if (isFar && stragglers.some(({ outcome, remotePort }) => outcome === 'cut' && !isRude(remotePort))) wrong.push(`a connection was cut although every client comes to an end: ${stragglers.map(straggler => describe(straggler, peers)).join(', ')}`)
+  // Who does nothing but break the rules need not come to an end.
+  const ends = (port: number | null): boolean => rude.length === 0 || peers.some(peer => peer.port === port)
+  if (isFar && stragglers.some(({ outcome, remotePort }) => outcome === 'cut' && ends(remotePort))) wrong.push(`a connection was cut although every client comes to an end: ${stragglers.map(straggler => describe(straggler, peers)).join(', ')}`)
   if (stragglers.length !== outcomes.cut + outcomes['timed-out'] + outcomes['peer-lost']) wrong.push(`the stragglers are not those of ${JSON.stringify(report.connections)}: ${JSON.stringify(stragglers)}`)
   if (rude.length === 0 && total > peers.length) wrong.push(`${total} connections are reported, and there were ${peers.length}`)
   if (duration > options.hardStopAfter + 1000 + stalls()) wrong.push(`the drain took ${duration} ms`)

@@ -307,9 +307,41 @@ t.test('a session whose last frame Node keeps, although the kernel has nothing t
   clock.advance(1001)
   t.same(log.slice(-1), ['300: close'], 'the peer has not acknowledged what was sent before')
   state.isFlushed = true
+  clock.advance(200)
+  t.same(log.slice(-1), ['300: close'], 'Node may be about to write')
   clock.advance(100)
   t.match(log.at(-1), /: destroy$/)
   t.equal(clock.timers, 0)
+})
+
+t.test('a session on which Node sends nothing any more is closed, with the streams that nobody can end', async t => {
+  const { clock, goaway, log, node, state } = setUp({ open: 1 })
+  state.isFlushed = true
+  goaway.settle()
+  node.state.outboundQueueSize = 1
+  node.close()
+  t.same(log, [`0: GOAWAY 0 ${2 ** 31 - 1}`])
+  clock.advance(127 + 2 * 100)
+  t.equal(log.length, 1, 'after looks at 1, 3, 7, 15, 31, 63, 127 and 227 ms, of which only the last was a long one')
+  clock.advance(2 * 100)
+  t.same(log.slice(1), ['427: destroy'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('a session is not stuck when the kernel has something to send now and then', async t => {
+  const { clock, goaway, log, node, state } = setUp({ open: 1 })
+  goaway.settle()
+  node.state.outboundQueueSize = 1
+  node.close()
+  clock.advance(127)
+  for (let i = 0; i < 30; i++) {
+    state.isFlushed = i % 3 !== 0
+    clock.advance(100)
+  }
+  t.equal(log.length, 1)
+  node.state.outboundQueueSize = 0
+  clock.advance(100)
+  t.match(log.slice(1), [/: GOAWAY$/])
 })
 
 t.test('a session that Node closes after a while is left to it', async t => {
