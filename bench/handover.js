@@ -2,13 +2,14 @@ import { loadavg } from 'node:os'
 
 import Table from 'cli-table3'
 
-import { nodeLine, nodeVersions } from '../scripts/toolchain.js'
+import { nodeVersions } from '../scripts/toolchain.js'
 import { readFlags } from './lib/flags.js'
 import { handOverAgainAndAgain } from './lib/handover-repeat.js'
 import { addedBy, pooled, verdict } from './lib/handover-results.js'
 import { restartUnderLoad, ways } from './lib/handover-restart.js'
 import { bars, histogram } from './lib/histogram.js'
 import { run } from './lib/main.js'
+import { resolveLines } from './lib/node-lines.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { rotate } from './lib/rotate.js'
@@ -35,16 +36,10 @@ await run(async () => {
   keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
-  const lines = await Promise.all(flags.node.map(resolveLine))
+  const lines = await resolveLines(flags.node)
   const results = flags.repeat === undefined ? await compare(flags, lines) : await repeat(flags, lines)
   await writeResults({ flags, results })
 })
-
-async function resolveLine (line) {
-  const { path, error } = await nodeLine(line)
-  if (error) throw new Error(`Node ${line} is not there: ${error}`)
-  return { line, path }
-}
 
 function thinkOf ({ think }, connections) {
   return think ?? (connections < 1000 ? loads[300] : loads[2000])

@@ -1,8 +1,9 @@
 import Table from 'cli-table3'
 
-import { nodeLine, nodeVersions } from '../scripts/toolchain.js'
+import { nodeVersions } from '../scripts/toolchain.js'
 import { readFlags } from './lib/flags.js'
 import { run } from './lib/main.js'
+import { resolveLines } from './lib/node-lines.js'
 import { keepReport, reportFlag } from './lib/report.js'
 import { openResultsFile } from './lib/results-file.js'
 import { rollingRestart } from './lib/rolling-restart.js'
@@ -28,19 +29,13 @@ await run(async () => {
   keepReport(flags.report)
 
   const writeResults = await openResultsFile(flags.json)
-  const lines = await Promise.all(flags.node.map(resolveLine))
+  const lines = await resolveLines(flags.node)
   const results = await runAll(flags, lines)
   for (const { line } of lines) {
     for (const members of flags.members) console.log(`\n${title(flags, line, members)}\n${table(results, flags.only, line, members)}`)
   }
   await writeResults({ flags, results })
 })
-
-async function resolveLine (line) {
-  const { path, error } = await nodeLine(line)
-  if (error) throw new Error(`Node ${line} is not there: ${error}`)
-  return { line, path }
-}
 
 async function runAll ({ rounds, members: sizes, loops, seconds, only }, lines) {
   const results = []
