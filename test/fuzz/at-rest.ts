@@ -54,8 +54,8 @@ function wrongLives ({ peers, lives, server: { app: { drain: { phase } } } }: Ru
     // Nobody is told of what is no request yet.
     const isUntold = peer.rest !== null || peer.asked.length === 0
     const states: ConnectionState[] = [...peer.states(phase), ...isUntold ? ['new', 'idle'] as const : []]
-    // Its listener was closed before it was accepted.
-    const isNever = told === null && phase !== 'serving' && phase !== 'lame-duck'
+    // Its listener was closed before it was accepted, or it had reset its connection by then, and nobody knows its port.
+    const isNever = told === null && (peer.hasReset || (phase !== 'serving' && phase !== 'lame-duck'))
     return isNever || (told !== null && states.includes(told)) ? [] : [`a connection is said to be ${told}, not ${states.join(' or ')}`]
   })
 }

@@ -30,8 +30,11 @@ function ofReport ({ peers, rude, lives, sequence: { options }, isFar, stalls }:
   const sum = Object.values(outcomes).reduce((sum, count) => sum + count)
   if (sum !== total) wrong.push(`the report does not add up: ${JSON.stringify(report.connections)}`)
   if (phases.some(({ at, duration: long }, i) => at + long !== (phases[i + 1]?.at ?? duration))) wrong.push(`the phases do not add up: ${JSON.stringify(phases)}`)
-  // Who does nothing but break the rules need not come to an end.
-  const ends = (port: number | null): boolean => rude.length === 0 || peers.some(peer => peer.port === port)
+  // What opens a request, and then breaks the rules, may never be heard to end it.
+  const ends = (port: number | null): boolean => {
+    const peer = peers.find(peer => peer.port === port)
+    return peer === undefined ? rude.length === 0 : !peer.isRude || peer.asked.every(({ exchange }) => exchange.end !== 'open')
+  }
   if (isFar && stragglers.some(({ outcome, remotePort }) => outcome === 'cut' && ends(remotePort))) wrong.push(`a connection was cut although every client comes to an end: ${stragglers.map(straggler => describe(straggler, peers)).join(', ')}`)
   if (stragglers.length !== outcomes.cut + outcomes['timed-out'] + outcomes['peer-lost']) wrong.push(`the stragglers are not those of ${JSON.stringify(report.connections)}: ${JSON.stringify(stragglers)}`)
   if (rude.length === 0 && total > peers.length) wrong.push(`${total} connections are reported, and there were ${peers.length}`)
@@ -52,11 +55,11 @@ function ofPeer (run: Run, report: DrainReport, peer: Peer): string[] {
   const gaveUp = report.stragglers.some(({ remotePort, outcome }) => remotePort === peer.port && outcome !== 'timed-out')
   const isLate = report.stragglers.some(({ remotePort, outcome }) => remotePort === peer.port && outcome === 'timed-out')
   // Who does not read for as long as a connection lingers may lose what it was sent.
-  const isExcused = gaveUp || (isLate && peer.hasPaused) || peer.hasReset || (peer.isHttp2 && peer.hasSentFin) || (!run.isFar && peer.isPaused)
+  const isExcused = gaveUp || (isLate && peer.hasPaused) || peer.hasReset || peer.hasBrokenOff || (peer.isHttp2 && peer.hasSentFin) || (!run.isFar && peer.isPaused)
   const wrong = peer.asked.flatMap(asked => ofRequest(run, peer, asked, isExcused))
   const { error } = peer.wire.raw
   // The kernel resets whoever comes between the last look into the accept queue and the end of the listener.
-  const isNever = peer.openedAt >= run.began && peer.wire.raw.received === ''
+  const isNever = peer.beganAt >= run.began && peer.wire.raw.received === ''
   if (error !== null && !gaveUp && !isLate && !isNever && !peer.hasReset && peer.finAt === null) wrong.push(`${error} before any FIN: ${peer.inWords()}`)
   if (isExcused) return wrong
   if (run.isFar && peer.upgrade === 'websocket' && peer.isUpgraded() && !peer.hasSentFinFirst && !peer.hasClosedWebSocketFirst && peer.closeCode !== 1001) {
@@ -72,7 +75,7 @@ function isTooEarly ({ began, sequence: { options: { idleGrace } } }: Run, peer:
   // What is left of a body may still come after an early answer.
   if (peer.rest !== null || peer.client.isTold || peer.asked.some(({ route }) => route === '/early')) return false
   if (peer.asked.some(({ sentAt, endedBefore }) => sentAt >= began || !endedBefore)) return false
-  return peer.finAt < Math.max(began, peer.openedAt) + idleGrace - slack
+  return peer.finAt < Math.max(began, peer.beganAt) + idleGrace - slack
 }
 
 function ofRequest ({ server: { executed }, began, isFar, sequence: { options: { idleGrace } } }: Run, peer: Peer, asked: Asked, isExcused: boolean): string[] {

@@ -50,7 +50,8 @@ export class Peer {
   readonly wire: Wire
   readonly client: Client
   readonly asked: Asked[] = []
-  readonly openedAt = performance.now()
+  /** When it began to connect: the server accepts it later than that, and sooner than its client may know. */
+  readonly beganAt: number
   readonly port: number
   readonly pings: Array<() => boolean> = []
   /** The rest of a head of which a part was sent. */
@@ -79,8 +80,9 @@ export class Peer {
   /** When the server's FIN came; `null`: it has not. */
   finAt: number | null = null
 
-  constructor (server: Server, wire: Wire, { closesAfter, ignoresPing, handshake }: PeerOptions) {
+  constructor (server: Server, wire: Wire, { closesAfter, ignoresPing, handshake }: PeerOptions, beganAt: number) {
     this.server = server
+    this.beganAt = beganAt
     this.wire = wire
     this.client = server.isHttp2 ? http2Client(wire, { ignoresPing }) : http1Client(wire)
     const { socket } = wire.raw
@@ -138,6 +140,11 @@ export class Peer {
     // Behind one that takes its time others wait as well.
     const stuck = this.isHttp2 ? -1 : this.open.findIndex(asked => asked.held || asked.isUpload || this.rest?.asked === asked)
     return this.open.filter((asked, i) => !asked.held && !asked.isUpload && (stuck === -1 || i < stuck))
+  }
+
+  /** Its last word was half a head: it has given up, and the server may do so, too (RFC 9112 section 8). */
+  get hasBrokenOff (): boolean {
+    return this.hasSentFin && this.rest !== null
   }
 
   isUpgraded (): boolean {
@@ -222,13 +229,18 @@ export class Peer {
     if (!this.isSecured) return this.hasSentFin || phase === 'draining' ? ['new', 'lingering', 'closed'] : ['new']
     const mayGo = phase === 'draining' || (phase === 'lame-duck' && (this.isHttp2 || this.client.isTold)) || this.client.isTold || this.hasSentFin || this.hasSaidGoaway
     const base = this.#busyStates()
-    return mayGo && base[0] !== 'active' ? [...base, 'lingering', 'closed'] : base
+    // It has not read of the close, and what it sends behind that is not executed.
+    const isUntold = this.isPaused && !this.isHttp2 && phase !== 'serving'
+    return isUntold || (mayGo && base[0] !== 'active') ? [...base, 'lingering', 'closed'] : base
   }
 
   #busyStates (): ConnectionState[] {
     if (this.upgrade !== null) return this.isUpgraded() && !this.hasClosedWebSocket && !this.hasSentFin ? ['upgraded'] : ['upgraded', 'idle', 'lingering', 'closed']
     const { open } = this
-    if (this.rest !== null) return this.hasSentFin ? ['lingering', 'closed'] : ['active']
+    if (this.hasBrokenOff) return ['lingering', 'closed']
+    // It does not read that an answer says close, and sends on what nobody will read.
+    if (this.isPaused && open.some(({ route }) => route === '/close')) return ['active', 'lingering', 'closed']
+    if (this.rest !== null) return ['active']
     if (this.hasSentFin && (this.isHttp2 || this.asked.some(({ isUpload }) => isUpload))) return ['closed', 'lingering', 'active', 'idle']
     if (this.hasSentFin && open.some(({ route }) => route === '/events')) return ['closed', 'lingering', 'active']
     if (open.some(({ held }) => held)) return ['active']
@@ -244,9 +256,10 @@ export class Peer {
 export async function connectPeer (t: Teardown, name: ServerName, port: number, options: PeerOptions): Promise<Peer> {
   const server = servers[name]
   const to = { host: '127.0.0.1', port }
+  const beganAt = performance.now()
   const flights = { whole: Infinity, begun: 1, none: 0 }[options.handshake]
   const wire = server.isSecure
     ? await secureWire(t, to, { flights, ALPNProtocols: [server.isHttp2 ? 'h2' : 'http/1.1'] })
     : await plainWire(t, to)
-  return new Peer(server, wire, options)
+  return new Peer(server, wire, options, beganAt)
 }
