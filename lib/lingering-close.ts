@@ -29,7 +29,7 @@ const longestLook = 200
 
 const lingering = Symbol('fastify-drain.lingering')
 
-interface LingeringSocket extends Socket { [lingering]?: Lingering }
+interface LingeringSocket extends Socket { [lingering]: Lingering }
 
 /**
  * Flush, half-close, read and discard until the peer's FIN, then close.
@@ -48,8 +48,8 @@ interface LingeringSocket extends Socket { [lingering]?: Lingering }
  * Whoever read the socket before must have let go of it. Node closes it by itself as soon as both
  * directions have ended.
  */
-export function lingeringClose (socket: LingeringSocket, options: LingeringClose): void {
-  const state = socket[lingering] = new Lingering(socket, options)
+export function lingeringClose (socket: Socket, options: LingeringClose): void {
+  const state = (socket as LingeringSocket)[lingering] = new Lingering(socket, options)
   socket.setTimeout(0)
   socket.on('error', ignore)
   socket.on('close', onClose)
@@ -58,14 +58,14 @@ export function lingeringClose (socket: LingeringSocket, options: LingeringClose
 }
 
 // One function for all sockets: closures for each would be garbage when thousands close.
-function onClose (this: LingeringSocket): void { this[lingering]?.closed() }
-function onEnd (this: LingeringSocket): void { this[lingering]?.peerCameFirst() }
-function onFinish (this: LingeringSocket): void { this[lingering]?.flushed() }
-function onData (this: LingeringSocket): void { this[lingering]?.heard() }
-function onTimeout (this: LingeringSocket): void { this[lingering]?.silent() }
+function onClose (this: LingeringSocket): void { this[lingering].closed() }
+function onEnd (this: LingeringSocket): void { this[lingering].peerCameFirst() }
+function onFinish (this: LingeringSocket): void { this[lingering].flushed() }
+function onData (this: LingeringSocket): void { this[lingering].heard() }
+function onTimeout (this: LingeringSocket): void { this[lingering].silent() }
 
 function destroyWhenAcknowledged (this: LingeringSocket, error?: Error): LingeringSocket {
-  this[lingering]?.destroyWhenAcknowledged(error)
+  this[lingering].destroyWhenAcknowledged(error)
   return this
 }
 

@@ -50,5 +50,110 @@ export const explained = [
     line: "return typeof head === 'string' && /\\r\\ncontent-type: *text\\/event-stream/i.test(head)",
     mutants: ["typeof head === 'string' => true", '/\\r\\ncontent-type: *text\\/event-stream/i => /\\r\\ncontent-type: text\\/event-stream/i'],
     why: 'a head that is no string shows no type either, and Node writes exactly one space'
+  },
+  {
+    file: 'lib/protocols/http1.ts',
+    line: 'if (!answer.headersSent) {',
+    mutants: ['!answer.headersSent => true'],
+    why: 'saves what has no effect: no head is written any more'
+  },
+  {
+    file: 'lib/protocols/http1.ts',
+    line: 'return parser.incoming?.complete === false || parser.finish() instanceof Error',
+    mutants: ['parser.incoming?.complete === false => false', 'false => true'],
+    why: 'finish() tells of an incomplete body as well, and there is no other request while it is asked: in the middle of a body it need not be'
+  },
+  {
+    file: 'lib/protocols/http1.ts',
+    line: 'parser?.remove?.()',
+    mutants: ['parser?.remove?.() => parser?.remove()'],
+    why: 'every Node so far has it'
+  },
+  {
+    file: 'lib/protocols/request-line.ts',
+    line: "const [path = ''] = target.split(/[?#;]/, 1)",
+    mutants: ["'' => \"Stryker was here!\""],
+    why: 'for the compiler: there is always a first part'
+  },
+  {
+    file: 'lib/protocols/request-line.ts',
+    line: "return path.replace(/^.*@/s, '')",
+    mutants: ['/^.*@/s => /.*@/s'],
+    why: 'finds the same, but looks for it from each character on'
+  },
+  {
+    file: 'lib/exchanges.ts',
+    line: 'if (!this.#observer.wantsStates) return',
+    mutants: ['!this.#observer.wantsStates => false'],
+    why: 'saves a listener: an observer that is not active any more is told nothing'
+  },
+  {
+    file: 'lib/connection.ts',
+    line: 'this.#bytesBefore = -1',
+    mutants: ['-1 => +1'],
+    why: 'any number that is never that of an idle connection: behind a single byte it is active'
+  },
+  {
+    file: 'lib/connection.ts',
+    line: 'if (answer !== null) this.#rememberPeer()',
+    mutants: ['answer !== null => true'],
+    why: 'saves a system call: an idle connection is asked for its peer when it leaves'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'leaves: (connection: Connection) => boolean = () => false',
+    mutants: ['() => false => () => undefined'],
+    why: 'for the compiler: neither is true'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'this.leaves = () => false',
+    mutants: ['() => false => () => undefined'],
+    why: 'for the compiler: neither is true'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'this.#schedule = new CloseSchedule(clock, { idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 })',
+    mutants: ['{ idleGrace: 0, closeSpread: 0, peerCloseTimeout: 0, lastCall: 0, pingTimeout: 0 } => {}'],
+    why: 'for the compiler: a drain makes its own before anything is closed'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'if (this.#observer.isActive) this.#tellOpened(transport)',
+    mutants: ['this.#observer.isActive => true'],
+    why: 'saves an object for each connection: who is not active is told nothing'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'if (this.#newest === transport) this.#newest = null',
+    mutants: ['this.#newest === transport => true', 'this.#newest === transport => false', 'this.#newest === transport => this.#newest !== transport'],
+    why: 'lets go of the socket: find() does not know it any more, and the next one is there before anybody asks'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'await Promise.all([...this.#servers].filter(({ listening }) => listening).map(server =>',
+    mutants: ['[...this.#servers].filter(({ listening }) => listening) => [...this.#servers]'],
+    why: 'saves a wait: to leave a server that does not listen does nothing'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'const stayed = this.all().filter(this.leaves)',
+    mutants: ['this.all().filter(this.leaves) => this.all()'],
+    why: 'for the others it does once more what was done: they are in the queue already, which hands out in order'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'if (isFresh || this.#newest === null) return',
+    mutants: ['this.#newest === null => false'],
+    why: 'for the compiler: the server has just told of it'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: "return typeof known !== 'number' && known.outcome === 'handed-over'",
+    mutants: [
+      "typeof known !== 'number' && known.outcome === 'handed-over' => typeof known !== 'number' || known.outcome === 'handed-over'",
+      "typeof known !== 'number' => true", "'number' => \"\""
+    ],
+    why: 'for the compiler: a number has no outcome'
   }
 ]

@@ -24,9 +24,10 @@ export const files = [
 const testFiles = [
   'test/lib/protocols/{request-line,head,tls,reads,upgraded,websocket,http1,http1-last-answer,http1-discard,http1-half-closed,http2,goaway}.test.ts',
   'test/lib/{lingering-close,connection,connection-moves,connection-upgraded,connection-session}.test.ts',
-  'test/lib/{connections,connections-odd,connections-leave,connections-http2}.test.ts',
+  'test/lib/{connections,connections-odd,connections-upgraded,connections-leave,connections-http2}.test.ts',
   'test/lib/{drain,drain-deadline,idle-closer,last-answers,observer,progress,report}.test.ts',
-  'test/lib/{rotation,server,streams,timeline}.test.ts'
+  'test/lib/{rotation,server,streams,timeline}.test.ts',
+  'test/issues/given-up-at-the-deadline.test.ts'
 ]
 
 export default {

@@ -22,7 +22,7 @@ export interface GoawayEnv {
   /** When a session must be told at the latest that no further stream is served, on the clock, in ms. */
   latest: number
   /** Nothing depends on its end: where no notice can be written, one that is idle stays for its next stream, after `latest`, too. */
-  mayWait?: boolean
+  mayWait: boolean
 }
 
 // RFC 9113 section 6.8: a frame of type 7 on stream 0, the last stream identifier 2^31-1, the code NO_ERROR. New streams
@@ -102,7 +102,7 @@ export class Goaway {
     if (!this.#announced) this.announce()
     // A session whose peer has said GOAWAY meanwhile is on its way out, and its timers are not those of below.
     if (this.#isOver() || this.#noticed || this.#refusing) return
-    const { clock, latest, mayWait = false } = this.#env
+    const { clock, latest, mayWait } = this.#env
     this.#settling = true
     this.#settledAt = clock.now()
     if (mayWait) return
@@ -127,7 +127,7 @@ export class Goaway {
     if (!this.#announced) this.announce()
     if (this.#session.open > 0) return
     if (this.#final) this.#letPeerClose()
-    else if (this.#settling && this.#isUndecided && this.#env.mayWait !== true) this.#waitForQuiet()
+    else if (this.#settling && this.#isUndecided && !this.#env.mayWait) this.#waitForQuiet()
   }
 
   get #isUndecided (): boolean {

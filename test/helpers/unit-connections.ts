@@ -16,7 +16,7 @@ export const hello: RequestListener = (_request, answer) => { answer.end('hello'
 
 /** The connections of one server, on a clock that is moved by hand. */
 export async function setUp (
-  t: Teardown, listener = hello, plan: Partial<RetirementPlan> = {}, env: Pick<Partial<ConnectionsEnv>, 'observer' | 'rotation'> = {}
+  t: Teardown, listener = hello, plan: Partial<RetirementPlan> = {}, env: Pick<Partial<ConnectionsEnv>, 'observer' | 'rotation' | 'closers' | 'sockets'> = {}
 ) {
   const clock = new FakeClock()
   const events: string[] = []

@@ -51,6 +51,13 @@ t.test('a connection is not free as long as something waits to be written', asyn
   await eventually(() => connection.isFree, 'it was written')
 })
 
+t.test('nor as long as something that has come waits to be read', async t => {
+  const { socket, connection, idle } = await setUp(t)
+  await idle()
+  Object.defineProperty(socket, 'readableLength', { value: 1 })
+  t.notOk(connection.isFree)
+})
+
 t.test('a connection that has begun to leave cannot move any more, nor can one of HTTP/2, of TLS, in its handshake, or without a server', async t => {
   const { socket, env, connection } = await setUp(t)
   const other = new Connection(socket, 0, { ...env, onTimedOut () {} }, { handshake: true })

@@ -185,6 +185,7 @@ t.test('a session that has closed lingers until its peer has closed', async t =>
   node.close()
   await client.fin()
   t.equal(connection.state, 'lingering')
+  t.notOk(connection.isQuiet, 'nobody has to close it')
   const closed = once(socket, 'close')
   client.halfClose()
   await closed
@@ -243,4 +244,32 @@ t.test('where no goodbye was begun there is none to go on with', async t => {
   t.notOk(connection.isQuiet)
   t.notOk(socket.writableEnded)
   t.same(told, [])
+})
+
+t.test('a session that can send nothing any more is closed when the peer has acknowledged all that was sent, and not before', async t => {
+  class Acknowledging extends Sockets {
+    left = 5
+    override unacknowledged (): number { return this.left }
+  }
+  const sockets = new Acknowledging(null)
+  const { clock, connection, node, retirement, open } = await setUp(t, sockets)
+  await open()
+  connection.retire({ ...retirement, lastCall: 0 })
+  Object.defineProperty(node, 'state', { value: { outboundQueueSize: 1 } })
+  connection.settle()
+  clock.advance(5000)
+  t.notOk(node.destroyed)
+  sockets.left = 0
+  clock.advance(500)
+  t.ok(node.destroyed)
+})
+
+t.test('a stream that was the last one allowed is the moment to refuse more', async t => {
+  const { connection, told, retirement, open } = await setUp(t)
+  await open()
+  connection.retire({ ...retirement, mayWait: true })
+  t.same(told, [])
+  connection.streamOpened()
+  await eventually(() => told.length > 0, 'it was told')
+  t.equal(told[0], notice)
 })

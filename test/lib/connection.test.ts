@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { Connection } from '../../lib/connection.ts'
+import { Sockets } from '../../lib/os/sockets.ts'
 import { deferred, eventually } from '../helpers/app.ts'
 import { answers, request } from '../helpers/raw-client.ts'
 import { setUp } from '../helpers/unit-connection.ts'
@@ -402,4 +403,15 @@ t.test('what the peer has not acknowledged is known, and the connection is kept 
 t.test('without system calls nobody knows what is not acknowledged', async t => {
   const { connection } = await setUp(t)
   t.equal(connection.unacknowledged, null)
+})
+
+t.test('a connection that lingers is kept while something is in flight to its peer', async t => {
+  class InFlight extends Sockets {
+    override inFlight (): number { return 0 }
+  }
+  const { socket, client, clock, env } = await setUp(t, undefined, { lingerTimeout: 600_000, lingerTime: 100 })
+  new Connection(socket, 0, { ...env, sockets: new InFlight(null) }).leave(0)
+  await client.fin()
+  clock.advance(250)
+  t.notOk(socket.destroyed)
 })

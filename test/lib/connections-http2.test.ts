@@ -3,14 +3,15 @@ import { once } from 'node:events'
 import http2, { type Http2ServerRequest, type ServerHttp2Stream } from 'node:http2'
 import type { AddressInfo, Server, Socket } from 'node:net'
 import type { Observer } from '../../lib/observer.ts'
+import { Sockets } from '../../lib/os/sockets.ts'
 import { eventually } from '../helpers/app.ts'
 import { none, setUp as connections } from '../helpers/unit-connections.ts'
 
 interface Teardown { teardown (fn: () => unknown): void }
 
 /** The connections of a server of HTTP/2, with clients that say what they hear. */
-async function setUp (t: Teardown, observer?: Observer) {
-  const all = await connections(t, undefined, {}, observer === undefined ? {} : { observer })
+async function setUp (t: Teardown, env: Parameters<typeof connections>[3] = {}) {
+  const all = await connections(t, undefined, {}, env)
   const streams: ServerHttp2Stream[] = []
   const server: Server = http2.createServer((request: Http2ServerRequest) => { streams.push(request.stream) })
   await all.listen(server)
@@ -95,7 +96,7 @@ t.test('an observer hears of each stream, of those that were open before it came
     phase () {},
     finished () {}
   } as Observer & { wantsStates: boolean }
-  const { connectHttp2, retire } = await setUp(t, observer)
+  const { connectHttp2, retire } = await setUp(t, { observer })
   const { open } = await connectHttp2()
   const early = await open()
   t.same(changes, [])
@@ -109,6 +110,27 @@ t.test('an observer hears of each stream, of those that were open before it came
   await answer(stream)
   await eventually(() => changes.length > 2, 'it heard of its end, too')
   t.same(changes, ['idle', 'active', 'idle'])
+  const later = await connectHttp2()
+  await answer(await later.open())
+  await eventually(() => changes.length === 5, 'it heard of those of a session that came later')
+})
+
+t.test('a drain gives notice at once to those who have asked for something', async t => {
+  const noticed: Array<number | undefined> = []
+  class Writing extends Sockets {
+    override get canWriteNow (): boolean { return true }
+    override writeNow (socket: Socket): boolean {
+      noticed.push(socket.remotePort)
+      return true
+    }
+  }
+  const { connectHttp2, retire, clock } = await setUp(t, { sockets: new Writing(null) })
+  const used = await connectHttp2()
+  await answer(await used.open())
+  await connectHttp2()
+  retire()
+  await clock.pass(0)
+  t.same(noticed, [used.client.socket.localPort])
 })
 
 t.test('a drain that begins between an accepted socket and its session finds both', async t => {

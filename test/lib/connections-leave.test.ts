@@ -162,6 +162,19 @@ t.test('what stays before a drain has begun is served as ever', async t => {
   t.notMatch(client.received, /connection: close/i)
 })
 
+t.test('nor does an answer that is under way say close then', async t => {
+  const open = deferred<ServerResponse>()
+  const { connections, connect } = await setUp(t, (_request, answer) => { open.resolve(answer) })
+  const client = await connect()
+  client.write(request('/'))
+  const answer = await open.promise
+  connections.leaves = () => true
+  connections.stay()
+  answer.end('hello')
+  await client.until(/hello$/)
+  t.match(answers(client.received)[0]?.headers, { connection: 'keep-alive' })
+})
+
 t.test('what was handed over counts before a drain has begun, too', async t => {
   const { connections, connectIdle, events } = await setUp(t)
   await connectIdle()

@@ -8,6 +8,7 @@ import { Connections } from '../../lib/connections.ts'
 import { eventually } from '../helpers/app.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { rawClient, request } from '../helpers/raw-client.ts'
+import { tlsClient } from '../helpers/tls-client.ts'
 import { tlsOptions } from '../helpers/tls.ts'
 import { plainEnv } from '../helpers/unit-env.ts'
 
@@ -62,6 +63,44 @@ t.test('a plain socket that an HTTPS server is given as a secure one is tracked'
   t.strictSame(connections.counts(), { ...none, idle: 1 })
   client.halfClose()
   await connections.empty()
+})
+
+t.test('of TLS the handshake counts as new, what comes behind it by its requests, and it is closed politely', async t => {
+  const server = https.createServer(tlsOptions, (_request, answer) => { answer.end('hello') })
+  const { connections } = adopt(t, server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const to = { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
+  const silent = await rawClient(t, to)
+  await eventually(() => connections.size === 1, 'it came')
+  t.strictSame(connections.counts(), { ...none, new: 1 })
+  t.ok(connections.all()[0]?.isHandshaking)
+
+  const client = await tlsClient(t, to)
+  client.socket.write(request('/'))
+  await client.until(/hello/)
+  t.strictSame(connections.counts(), { ...none, new: 1, idle: 1 })
+  client.socket.write(request('/', { headers: { connection: 'close' } }))
+  await client.until(/close/)
+  await client.raw.fin()
+  t.strictSame(connections.counts(), { ...none, new: 1, lingering: 1 })
+  silent.reset()
+  await eventually(() => connections.size === 1, 'it is gone')
+})
+
+t.test('a peer that TLS has lost is told of, before any drain as well', async t => {
+  const server = https.createServer(tlsOptions, (_request, answer) => { answer.end('hello') })
+  const { connections, outcomes } = adopt(t, server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const client = await tlsClient(t, { host: '127.0.0.1', port: (server.address() as AddressInfo).port })
+  client.socket.write(request('/'))
+  await client.until(/hello/)
+  connections.all()[0]?.socket.destroy(Object.assign(new Error('lost'), { code: 'ETIMEDOUT' }))
+  await connections.empty()
+  t.same(outcomes, ['peer-lost'])
 })
 
 t.test('a socket that a server is given twice is counted once', async t => {

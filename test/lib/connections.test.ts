@@ -1,6 +1,6 @@
 import t from 'tap'
 import { once } from 'node:events'
-import type { ServerResponse } from 'node:http'
+import http, { type ServerResponse } from 'node:http'
 import { Socket, type Server } from 'node:net'
 import { deferred, eventually } from '../helpers/app.ts'
 import { answers, request, type RawClient } from '../helpers/raw-client.ts'
@@ -72,6 +72,11 @@ t.test('before retire() nothing is reported, afterwards everything', async t => 
   const early = await connectIdle()
   early.halfClose()
   await early.closed()
+  await eventually(() => connections.size === 0, 'it was closed')
+  const known = await connectIdle()
+  t.equal(connections.all().length, 1)
+  known.halfClose()
+  await known.closed()
   await eventually(() => connections.size === 0, 'it was closed')
   t.same(events, [])
   retire()
@@ -151,6 +156,104 @@ t.test('an answer that could not say close any more leaves its connection peerCl
   t.equal(connections.counts().idle, 1)
   await clock.pass(1)
   await client.fin()
+})
+
+t.test('in the lame duck such an answer ends nothing', async t => {
+  const open = deferred<ServerResponse>()
+  const { clock, connections, connect, retire, events } = await setUp(t, (_request, answer) => {
+    answer.writeHead(200, { 'content-length': '1' })
+    answer.flushHeaders()
+    open.resolve(answer)
+  })
+  const client = await connect()
+  client.write(request('/'))
+  const answer = await open.promise
+  retire()
+  answer.end('x')
+  await eventually(() => events.length === 1, 'it was served')
+  await clock.pass(10_000)
+  t.strictSame(connections.counts(), { ...none, idle: 1 })
+})
+
+t.test('row 24: our FIN follows at once where only it tells that an answer is complete', async t => {
+  const open = deferred<ServerResponse>()
+  const { connect, retire, connections } = await setUp(t, (_request, answer) => { open.resolve(answer) })
+  const client = await connect()
+  client.write('GET / HTTP/1.0\r\n\r\n')
+  const answer = await open.promise
+  answer.write('x')
+  retire()
+  answer.end('y')
+  await client.fin()
+  t.equal(connections.counts().lingering, 1)
+})
+
+t.test('a connection that is gone, and whose end is still to be told, is not counted', async t => {
+  const { connections, connectIdle } = await setUp(t)
+  await connectIdle()
+  connections.all()[0]?.socket.destroy()
+  t.strictSame(connections.counts(), none)
+  t.equal(connections.size, 1)
+})
+
+t.test('a close behind an answer is a lingering one, before any drain as well', async t => {
+  const { connections, connect } = await setUp(t)
+  const client = await connect()
+  client.write(request('/', { headers: { connection: 'close' } }))
+  await client.fin()
+  t.strictSame(connections.counts(), { ...none, lingering: 1 })
+})
+
+t.test('a client that half-closes behind its request gets the whole answer', async t => {
+  const open = deferred<ServerResponse>()
+  const { connect } = await setUp(t, (_request, answer) => { open.resolve(answer) })
+  const client = await connect()
+  client.write(request('/'))
+  const answer = await open.promise
+  client.halfClose()
+  await eventually(() => answer.socket?.readableEnded === true, 'its FIN was read')
+  answer.write('a')
+  await client.until(/a\r\n$/)
+  answer.end('b')
+  await client.fin()
+  t.match(answers(client.received), [{ status: 200, body: 'ab' }])
+})
+
+t.test('a timeout of the server closes an idle connection politely', async t => {
+  const { clock, connections, connectIdle, server } = await setUp(t)
+  const client = await connectIdle()
+  const socket = connections.all()[0]?.socket as Socket
+  server.emit('timeout', new Socket())
+  server.emit('timeout', socket)
+  await clock.pass(0)
+  await client.fin()
+  t.strictSame(connections.counts(), { ...none, lingering: 1 })
+})
+
+t.test('whoever answers a broken request with destroy() closes its connection politely, and only that of a client', async t => {
+  const broken = http.createServer(hello).on('clientError', (_error, socket) => {
+    socket.write('what?')
+    socket.destroy()
+  })
+  const { connections, listen, connect } = await setUp(t)
+  await listen(broken)
+  broken.emit('clientError', new Error('broken'), new Socket())
+  const client = await connect(broken)
+  client.write('rubbish\r\n\r\n')
+  await client.until(/what/)
+  await client.fin()
+  t.strictSame(connections.counts(), { ...none, lingering: 1 })
+})
+
+t.test('who has closed already is not closed again', async t => {
+  const { connections, connectIdle } = await setUp(t)
+  const client = await connectIdle()
+  const socket = connections.all()[0]?.socket as Socket
+  client.halfClose()
+  await connections.empty()
+  await eventually(() => socket.closed, 'it has closed')
+  socket.destroySoon()
+  t.ok(socket.closed)
 })
 
 t.test('empty() resolves at once where there is no connection, and else with the last one, for everybody who waits', async t => {

@@ -432,3 +432,116 @@ t.test('whoever has got everything has the usual time to close', async t => {
   await closed
   t.same(events, ['half-close', 'timeout', 'closed'])
 })
+
+t.test('silence counts from the last byte, whoever has read it', async t => {
+  const { socket, client, events, closed, close } = await setUp(t)
+  client.write('before')
+  await eventually(() => socket.bytesRead === 6, 'it was read')
+  let bytesRead = 6
+  Object.defineProperty(socket, 'bytesRead', { get: () => bytesRead })
+  close({ times: { lingerTimeout: 60_000, lingerTime: 600_000 } })
+  await client.fin()
+  // A session of HTTP/2 reads below its socket.
+  bytesRead = 100
+  socket.setTimeout(0)
+  socket.emit('timeout')
+  t.same(events, ['half-close'], 'something has come meanwhile')
+  t.equal(socket.timeout, 60_000)
+  socket.emit('timeout')
+  await closed
+  t.same(events, ['half-close', 'timeout', 'closed'])
+})
+
+t.test('what came before our FIN breaks no silence behind it', async t => {
+  const { socket, client, events, close } = await setUp(t)
+  client.write('before')
+  await eventually(() => socket.bytesRead === 6, 'it was read')
+  close()
+  await client.fin()
+  socket.emit('timeout')
+  t.same(events, ['half-close', 'timeout'])
+})
+
+t.test('nor does what has come behind it, when as much time has passed since then', async t => {
+  const { socket, client, events, close } = await setUp(t)
+  close()
+  await client.fin()
+  client.write('behind')
+  await eventually(() => socket.bytesRead === 6, 'it was read')
+  socket.emit('timeout')
+  t.same(events, ['half-close', 'timeout'])
+})
+
+t.test('whoever closes the socket while the peer may close first waits for the peer to acknowledge what was sent', async t => {
+  let unacknowledged = 5
+  const { socket, clock, closed, close } = await setUp(t)
+  close({ peerCloseTimeout: 1000, unacknowledged: () => unacknowledged })
+  socket.destroy()
+  t.notOk(socket.destroyed)
+  unacknowledged = 0
+  clock.advance(5)
+  await closed
+})
+
+t.test('a peer that has closed first is not waited for any more', async t => {
+  const { socket, client, clock, close } = await setUp(t)
+  close({ peerCloseTimeout: 1000, unacknowledged: () => 5 })
+  client.halfClose()
+  await eventually(() => socket.writableFinished, 'our FIN is out')
+  await client.fin()
+  const { timers } = clock
+  clock.advance(1000)
+  t.equal(clock.timers, timers, 'the limit of the wait, and the next look at what is not acknowledged')
+  t.equal(socket.listenerCount('data'), 2)
+})
+
+/** A peer that has closed and does not read, and a write that the kernel has no room for. */
+async function setUpStuck (t: { teardown (fn: () => unknown): void }, unacknowledged: () => number | null) {
+  const all = await setUp(t)
+  const { socket, client, close } = all
+  client.socket.pause()
+  client.halfClose()
+  await eventually(() => socket.readableEnded, 'its FIN was read')
+  socket.write(Buffer.alloc(16_000_000, 'x'))
+  let waiting = socket.writableLength
+  Object.defineProperty(socket, 'writableLength', { get: () => waiting })
+  close({ times: { lingerTimeout: 50, lingerTime: 100 }, unacknowledged })
+  return { ...all, write: (bytes: number) => { waiting -= bytes } }
+}
+
+t.test('a write that Node has forgotten, behind the FIN of a peer that has all the rest, is not waited for', async t => {
+  const { clock, events, closed } = await setUpStuck(t, () => 0)
+  clock.advance(100)
+  t.same(events, [], 'Node may be about to write')
+  clock.advance(99)
+  t.same(events, [])
+  clock.advance(1)
+  await closed
+  t.same(events, ['timeout', 'closed'])
+  t.equal(clock.timers, 0)
+})
+
+t.test('a write that goes on is waited for', async t => {
+  const { clock, events, write } = await setUpStuck(t, () => 0)
+  for (let i = 0; i < 5; i++) {
+    clock.advance(100)
+    write(1)
+  }
+  t.same(events, [])
+})
+
+for (const [why, unacknowledged] of [['the peer has not acknowledged what was sent before', 7], ['nobody knows what it has acknowledged', null]] as const) {
+  t.test(`a write that does not go on is waited for while ${why}`, async t => {
+    const { clock, events } = await setUpStuck(t, () => unacknowledged)
+    clock.advance(1000)
+    t.same(events, [])
+  })
+}
+
+t.test('where nothing waits to be written nobody looks whether it is', async t => {
+  const { socket, client, clock, close } = await setUp(t)
+  client.halfClose()
+  await eventually(() => socket.readableEnded, 'its FIN was read')
+  close({ unacknowledged: () => 7 })
+  t.equal(clock.timers, 0)
+})

@@ -1,11 +1,12 @@
 import t from 'tap'
 import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo } from 'node:net'
 import type { Connection } from '../../lib/connection.ts'
 import { Observers, type Observer } from '../../lib/observer.ts'
 import type { HttpServer } from '../../lib/server.ts'
 import { eventually } from '../helpers/app.ts'
-import { rawClient, request } from '../helpers/raw-client.ts'
+import { rawClient, request, type RawClient } from '../helpers/raw-client.ts'
 import { hello, setUp } from '../helpers/unit-connections.ts'
 import { drainByHand } from '../helpers/unit-drain.ts'
 
@@ -69,6 +70,36 @@ t.test('an observer that is not active hears of nothing, until it is', async t =
   await after.fin()
   await eventually(() => connections.size === 1, 'the close')
   t.equal(observer.told.length, length)
+})
+
+t.test('an observer that comes later hears of requests with the next connection, on servers that come later, too', async t => {
+  const observer = new Recorder()
+  observer.isActive = observer.wantsStates = false
+  const { connect, listen } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
+  await connect()
+  observer.isActive = observer.wantsStates = true
+  const asks = async (client: RawClient): Promise<void> => {
+    client.write(request('/'))
+    await client.until(/hello/)
+    await eventually(() => observer.told.at(-1) === 'idle', 'the end of the answer')
+  }
+  await asks(await connect())
+  t.same(observer.told, ['opened', 'active', 'idle'])
+  await asks(await connect(await listen(createHttpServer(hello))))
+  t.same(observer.told.slice(3), ['opened', 'active', 'idle'])
+})
+
+t.test('a request that was answered early ends with its body', async t => {
+  const observer = new Recorder()
+  const { connect } = await setUp(t, hello, {}, { observer: new Observers([observer]) })
+  const client = await connect()
+  client.write(request('/', { method: 'POST', headers: { 'content-length': '3' } }))
+  await client.until(/hello/)
+  await eventually(() => observer.told.length === 3, 'the end of the answer')
+  t.same(observer.told, ['opened', 'active', 'active'])
+  client.write('all')
+  await eventually(() => observer.told.length === 4, 'the end of the request')
+  t.equal(observer.told.at(-1), 'idle')
 })
 
 t.test('requests are listened to once, however many want states', async t => {

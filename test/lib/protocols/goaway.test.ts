@@ -679,3 +679,29 @@ t.test('a session that keeps its socket when it was destroyed at its end has it 
   t.match(log.at(-1), /: end$/)
   t.equal(clock.timers, 0)
 })
+
+t.test('where the notice has to wait nobody has been told: a stream that comes meanwhile is no moment to refuse more', async t => {
+  const { goaway, log, opened } = setUp({ written: false, open: 1 })
+  goaway.announce()
+  opened()
+  t.same(log, ['0: notice', '0: PING'])
+})
+
+t.test('what a goodbye waited for is not waited for any more when the peer may close', async t => {
+  const { clock, goaway, opened, closed } = setUp()
+  goaway.settle()
+  clock.advance(10)
+  opened()
+  clock.advance(10)
+  closed()
+  t.equal(clock.timers, 1, 'the time of the peer, and not whether the session is quiet')
+})
+
+t.test('nor when the session was destroyed', async t => {
+  const { clock, goaway, node } = setUp()
+  goaway.settle()
+  node.destroyed = true
+  goaway.announce()
+  clock.advance(0)
+  t.equal(clock.timers, 2, 'the time of its socket, and the latest moment, when nothing is left to do')
+})

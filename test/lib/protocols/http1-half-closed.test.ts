@@ -1,4 +1,5 @@
 import t from 'tap'
+import { EventEmitter, once } from 'node:events'
 import type { ServerResponse } from 'node:http'
 import { endAfterAnswers } from '../../../lib/protocols/http1.ts'
 import { eventually } from '../../helpers/app.ts'
@@ -81,4 +82,17 @@ t.test('with data end() is what it always was', async t => {
   t.ok(socket.writableEnded)
   await client.fin()
   t.equal(client.received, 'bytes')
+})
+
+t.test('an answer that is left over on an upgraded socket is not waited for', async t => {
+  const { server, socket, client } = await setUp(t)
+  const upgraded = once(server, 'upgrade')
+  client.write(request('/', { headers: { connection: 'upgrade', upgrade: 'words' } }))
+  await upgraded
+  socket.resume()
+  Object.assign(socket, { _httpMessage: new EventEmitter() })
+  client.halfClose()
+  await eventually(() => socket.readableEnded, 'its FIN was read')
+  socket.end()
+  await client.fin()
 })

@@ -20,7 +20,9 @@ t.test('what can be a secret is left out', async t => {
     ['http://example.org//a@b', '//a@b'],
     ['me:secret@example.org:443', 'example.org:443'],
     ['http:me:secret@example.org', 'example.org'],
-    ['a\nb:secret@example.org', 'example.org']
+    ['a\nb:secret@example.org', 'example.org'],
+    ['h2+c.1-x://me:secret@example.org/a', '/a'],
+    ['1http://example.org/a', '1http://example.org/a']
   ] as const) t.equal(routeOf(target), route, target)
 })
 
@@ -34,6 +36,8 @@ t.test('neither a method nor a path fills a report', async t => {
   const { method, route } = requestLine('M'.repeat(60_000), `/${'x'.repeat(60_000)}`)
   t.equal(method, `${'M'.repeat(32)}…`)
   t.equal(route, `/${'x'.repeat(499)}…`)
+  const longest = `/${'x'.repeat(499)}`
+  t.equal(routeOf(longest), longest)
 })
 
 t.test('a request that is not known has neither', async t => {
