@@ -33,7 +33,7 @@ function ofReport ({ peers, rude, lives, sequence: { options }, isFar, stalls }:
   // What opens a request, and then breaks the rules, may never be heard to end it.
   const ends = (port: number | null): boolean => {
     const peer = peers.find(peer => peer.port === port)
-    return peer === undefined ? rude.length === 0 : !peer.isRude || peer.asked.every(({ exchange }) => exchange.end !== 'open')
+    return peer === undefined ? rude.length === 0 : !peer.isRude || peer.asked.every(({ exchange, isUpload }) => exchange.end === 'served' && !isUpload)
   }
   if (isFar && stragglers.some(({ outcome, remotePort }) => outcome === 'cut' && ends(remotePort))) wrong.push(`a connection was cut although every client comes to an end: ${stragglers.map(straggler => describe(straggler, peers)).join(', ')}`)
   if (stragglers.length !== outcomes.cut + outcomes['timed-out'] + outcomes['peer-lost']) wrong.push(`the stragglers are not those of ${JSON.stringify(report.connections)}: ${JSON.stringify(stragglers)}`)

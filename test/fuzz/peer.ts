@@ -142,9 +142,9 @@ export class Peer {
     return this.open.filter((asked, i) => !asked.held && !asked.isUpload && (stuck === -1 || i < stuck))
   }
 
-  /** Its last word was half a head: it has given up, and the server may do so, too (RFC 9112 section 8). */
+  /** Its last word was half a head, or half a body: it has given up, and the server may do so, too (RFC 9112 section 8). */
   get hasBrokenOff (): boolean {
-    return this.hasSentFin && this.rest !== null
+    return this.hasSentFin && (this.rest !== null || (!this.isHttp2 && this.asked.some(({ isUpload }) => isUpload)))
   }
 
   isUpgraded (): boolean {
@@ -223,8 +223,8 @@ export class Peer {
   /** In which states the server may have this connection when everything has come to rest; the likeliest first. */
   states (phase: DrainPhase): ConnectionState[] {
     if (this.isRude || phase === 'aborting' || phase === 'closed') return ['closed', 'active', 'idle', 'new', 'upgraded', 'lingering']
-    // Behind bytes a reset looks like the end to Node, and then the answer comes first.
-    if (this.hasReset) return this.asked.some(({ held }) => held) ? ['closed', 'active', 'lingering'] : ['closed']
+    // Behind bytes a reset looks like the end to Node, and then the answer comes first; nor does it read behind the GOAWAY of a peer.
+    if (this.hasReset) return this.hasSaidGoaway || this.asked.some(({ held }) => held) ? ['closed', 'active', 'lingering'] : ['closed']
     if (this.sawEnd) return this.isHttp2 || this.isPaused ? ['lingering', 'closed', 'idle', 'active'] : ['lingering', 'closed']
     if (!this.isSecured) return this.hasSentFin || phase === 'draining' ? ['new', 'lingering', 'closed'] : ['new']
     const mayGo = phase === 'draining' || (phase === 'lame-duck' && (this.isHttp2 || this.client.isTold)) || this.client.isTold || this.hasSentFin || this.hasSaidGoaway
@@ -237,7 +237,7 @@ export class Peer {
   #busyStates (): ConnectionState[] {
     if (this.upgrade !== null) return this.isUpgraded() && !this.hasClosedWebSocket && !this.hasSentFin ? ['upgraded'] : ['upgraded', 'idle', 'lingering', 'closed']
     const { open } = this
-    if (this.hasBrokenOff) return ['lingering', 'closed']
+    if (this.hasSentFin && this.rest !== null) return ['lingering', 'closed']
     // It does not read that an answer says close, and sends on what nobody will read.
     if (this.isPaused && open.some(({ route }) => route === '/close')) return ['active', 'lingering', 'closed']
     if (this.rest !== null) return ['active']
