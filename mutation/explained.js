@@ -125,6 +125,30 @@ export const explained = [
   },
   {
     file: 'lib/connections.ts',
+    line: 'const connection = this.#closingIdle || this.#observer.wantsStates ? this.find(socket) : undefined',
+    mutants: ['this.#closingIdle || this.#observer.wantsStates => true'],
+    why: 'saves an object: nobody is told, and nothing is closed'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'if (connection === undefined) return',
+    mutants: ['connection === undefined => false'],
+    why: 'without a connection nobody wants to know, and nothing is closed'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'if (!isUpgraded) this.#schedule.closeWhenIdle(connection, offset)',
+    mutants: ['!isUpgraded => true'],
+    why: 'saves a turn: an upgraded connection is not idle when its turn comes'
+  },
+  {
+    file: 'lib/connections.ts',
+    line: 'connection.transport.destroy()',
+    mutants: ['connection.transport.destroy() => ;'],
+    why: 'what speaks TLS on it was destroyed, and would destroy it a moment later'
+  },
+  {
+    file: 'lib/connections.ts',
     line: 'if (this.#newest === transport) this.#newest = null',
     mutants: ['this.#newest === transport => true', 'this.#newest === transport => false', 'this.#newest === transport => this.#newest !== transport'],
     why: 'lets go of the socket: find() does not know it any more, and the next one is there before anybody asks'

@@ -144,6 +144,7 @@ t.test('what stays after all is closed like the rest', async t => {
   retire()
   await close()
   connections.stay()
+  for (const connection of connections.all()) t.notOk(connections.leaves(connection))
   answer.end('hello')
   await busy.until(/hello$/)
   t.match(busy.received, /connection: close/i)

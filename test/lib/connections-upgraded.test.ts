@@ -85,6 +85,34 @@ t.test('a socket that was taken over from HTTP, which does not know of it, has i
   t.strictSame(connections.counts(), { ...none, active: 1 })
 })
 
+/** A WebSocket that its library has put on this socket. */
+function webSocketOn (socket: Socket, told: string[]): void {
+  Object.assign(socket, { [Symbol('websocket')]: { bufferedAmount: 0, close: (code: number) => { told.push(`close ${code}`) }, terminate () {}, ping () {} } })
+}
+
+t.test('WebSockets are told when connections are closed, and at once from then on; not before', async t => {
+  const told: string[] = []
+  const observer: Observer = { isActive: true, wantsStates: true, opened () {}, changed () {}, closed () {}, phase () {}, finished () {} }
+  const { clock, connect, retire, close, server } = await setUp(t, { observer })
+  server.prependListener('upgrade', (_request, socket) => webSocketOn(socket, told))
+  const clients = [await connect(), await connect(), await connect()] as const
+  const upgradeNow = async (client: RawClient): Promise<void> => {
+    const upgraded = once(server, 'upgrade')
+    client.write(upgrade)
+    await upgraded
+    await clock.pass(100)
+  }
+  await upgradeNow(clients[0])
+  retire()
+  await upgradeNow(clients[1])
+  t.same(told, [])
+  await close()
+  await clock.pass(0)
+  t.same(told, ['close 1001', 'close 1001'])
+  await upgradeNow(clients[2])
+  t.equal(told.length, 3)
+})
+
 t.test('observers hear of an upgrade, and of the end of the socket', async t => {
   const told: string[] = []
   const observer: Observer = {

@@ -33,6 +33,7 @@ t.test('a server that is adopted twice is adopted once', async t => {
   const listeners = server.listenerCount('connection')
   connections.adopt(server)
   t.equal(server.listenerCount('connection'), listeners)
+  t.same([...connections.servers], [server])
   retire()
   const client = await connectIdle()
   t.match(client.received, /connection: close/i)
