@@ -94,7 +94,7 @@ t.test('WebSockets are told when connections are closed, and at once from then o
   const told: string[] = []
   const observer: Observer = { isActive: true, wantsStates: true, opened () {}, changed () {}, closed () {}, phase () {}, finished () {} }
   const { clock, connect, retire, close, server } = await setUp(t, { observer })
-  server.prependListener('upgrade', (_request, socket) => webSocketOn(socket, told))
+  server.prependListener('upgrade', (_request, socket) => webSocketOn(socket as Socket, told))
   const clients = [await connect(), await connect(), await connect()] as const
   const upgradeNow = async (client: RawClient): Promise<void> => {
     const upgraded = once(server, 'upgrade')
