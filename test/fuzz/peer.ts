@@ -239,7 +239,7 @@ export class Peer {
     const { open } = this
     if (this.hasSentFin && this.rest !== null) return ['lingering', 'closed']
     // It does not read that an answer says close, and sends on what nobody will read.
-    if (this.isPaused && open.some(({ route }) => route === '/close')) return ['active', 'lingering', 'closed']
+    if (this.isPaused && !this.isHttp2 && open.some(({ route }) => route === '/close')) return ['active', 'lingering', 'closed']
     if (this.rest !== null) return ['active']
     if (this.hasSentFin && (this.isHttp2 || this.asked.some(({ isUpload }) => isUpload))) return ['closed', 'lingering', 'active', 'idle']
     if (this.hasSentFin && open.some(({ route }) => route === '/events')) return ['closed', 'lingering', 'active']
