@@ -199,8 +199,14 @@ export class Connection {
     const answer = http1.currentAnswer(this.socket)
     if (answer !== null) this.#rememberPeer()
     if (answer !== null) this.retireWith(answer, retirement)
-    // Answered early: what is left of the request is still coming, and no event of an answer follows.
-    else http1.incompleteRequest(this.socket)?.once('end', () => retirement.onIdle(this))
+    else this.#waitForRequest(retirement.onIdle)
+  }
+
+  // Answered early: what is left of the request is still coming, and no event of an answer follows. `false`: nothing is.
+  #waitForRequest (onIdle: Retirement['onIdle']): boolean {
+    const request = http1.incompleteRequest(this.socket)
+    request?.once('end', () => onIdle(this))
+    return request !== null
   }
 
   #retireSession (session: Session, retirement: Retirement): void {
@@ -251,8 +257,8 @@ export class Connection {
     http1.makeLast(this.socket, answer, () => this.#retirement?.onServed(), end => {
       const { peerCloseTimeout, onIdle } = this.#retirement ?? retirement
       this.#retiring = null
-      if (end === 'keeps-alive') return onIdle(this)
-      this.leave(end === 'ended-by-fin' ? 0 : peerCloseTimeout)
+      if (end !== 'keeps-alive') this.leave(end === 'ended-by-fin' ? 0 : peerCloseTimeout)
+      else if (!this.#waitForRequest(onIdle)) onIdle(this)
     })
   }
 

@@ -160,6 +160,23 @@ t.test('row 3: a request that was answered before its body has come leaves its c
   t.ok(connection.isQuiet)
 })
 
+t.test('row 3: so does one whose answer ends in the drain, and could not say close any more', async t => {
+  const open = deferred<ServerResponse>()
+  const { client, connection, events, retirement } = await setUp(t, (_request, answer) => open.resolve(answer))
+  client.write(request('/', { method: 'POST', headers: { 'content-length': '3' } }))
+  const answer = await open.promise
+  answer.writeHead(200, { 'content-length': '5' })
+  answer.flushHeaders()
+  connection.retire(retirement)
+  answer.end('hello')
+  await eventually(() => events.length > 0, 'it was served')
+  t.same(events, ['served'])
+  t.equal(connection.state, 'active')
+  client.write('all')
+  await eventually(() => events.length > 1, 'the request has come')
+  t.same(events, ['served', 'idle'])
+})
+
 t.test('an answer whose head was out leaves its connection open, and a body without a length is ended by FIN at once', async t => {
   const kept = deferred<ServerResponse>()
   const alive = await setUp(t, (_request, answer) => kept.resolve(answer))
