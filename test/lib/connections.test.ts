@@ -1,4 +1,4 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { once } from 'node:events'
 import http, { type ServerResponse } from 'node:http'
 import { Socket, type Server } from 'node:net'
@@ -137,17 +137,23 @@ t.test('closeSpread spreads the closes of idle connections', async t => {
   }
 })
 
-t.test('an answer that could not say close any more leaves its connection peerCloseTimeout to ask again', async t => {
+/** A connection whose answer cannot say close any more when the drain begins. */
+async function retireBehindHead (t: Test) {
   const open = deferred<ServerResponse>()
-  const { clock, connections, connect, retire, close, events } = await setUp(t, (_request, answer) => {
+  const all = await setUp(t, (_request, answer) => {
     answer.writeHead(200, { 'content-length': '1' })
     answer.flushHeaders()
     open.resolve(answer)
   })
-  const client = await connect()
+  const client = await all.connect()
   client.write(request('/'))
   const answer = await open.promise
-  retire()
+  all.retire()
+  return { ...all, client, answer }
+}
+
+t.test('an answer that could not say close any more leaves its connection peerCloseTimeout to ask again', async t => {
+  const { clock, connections, close, events, client, answer } = await retireBehindHead(t)
   await close()
   await clock.pass(5000)
   answer.end('x')
@@ -160,16 +166,7 @@ t.test('an answer that could not say close any more leaves its connection peerCl
 })
 
 t.test('in the lame duck such an answer ends nothing', async t => {
-  const open = deferred<ServerResponse>()
-  const { clock, connections, connect, retire, events } = await setUp(t, (_request, answer) => {
-    answer.writeHead(200, { 'content-length': '1' })
-    answer.flushHeaders()
-    open.resolve(answer)
-  })
-  const client = await connect()
-  client.write(request('/'))
-  const answer = await open.promise
-  retire()
+  const { clock, connections, events, answer } = await retireBehindHead(t)
   answer.end('x')
   await eventually(() => events.length === 1, 'it was served')
   await clock.pass(10_000)
