@@ -61,6 +61,16 @@ t.test('row 23: without a body nothing is ended by FIN', async t => {
   t.equal(await ended, 'says-close')
 })
 
+/** Two requests that have come at once, and their answers. */
+async function pipelining (t: { teardown (fn: () => unknown): void }) {
+  const open: ServerResponse[] = []
+  const pair = await httpPair(t, (_request, answer) => { open.push(answer) })
+  pair.client.write(request('/a') + request('/b'))
+  await eventually(() => open.length === 2, 'both were read')
+  const [a, b] = open as [ServerResponse, ServerResponse]
+  return { ...pair, a, b }
+}
+
 t.test('row 4: what is pipelined behind the last answer is answered in order, and counts', async t => {
   const open: ServerResponse[] = []
   const { socket, client } = await httpPair(t, (_request, answer) => { open.push(answer) })
@@ -80,11 +90,7 @@ t.test('row 4: what is pipelined behind the last answer is answered in order, an
 })
 
 t.test('after an answer that said close the end is that, even if the answer behind it was begun before', async t => {
-  const open: ServerResponse[] = []
-  const { socket, client } = await httpPair(t, (_request, answer) => { open.push(answer) })
-  client.write(request('/a') + request('/b'))
-  await eventually(() => open.length === 2, 'both were read')
-  const [a, b] = open as [ServerResponse, ServerResponse]
+  const { socket, a, b } = await pipelining(t)
   b.writeHead(200, { 'content-length': '1' })
   b.flushHeaders()
   const ended = deferred<http1.AnswerEnd>()
@@ -95,11 +101,7 @@ t.test('after an answer that said close the end is that, even if the answer behi
 })
 
 t.test('the end is that of the answer behind it, if that one says close and the first one could not any more', async t => {
-  const open: ServerResponse[] = []
-  const { socket, client } = await httpPair(t, (_request, answer) => { open.push(answer) })
-  client.write(request('/a') + request('/b'))
-  await eventually(() => open.length === 2, 'both were read')
-  const [a, b] = open as [ServerResponse, ServerResponse]
+  const { socket, client, a, b } = await pipelining(t)
   a.writeHead(200, { 'content-length': '1' })
   a.flushHeaders()
   const ended = deferred<http1.AnswerEnd>()
@@ -113,11 +115,7 @@ t.test('the end is that of the answer behind it, if that one says close and the 
 })
 
 t.test('row 4: a writeHead() that the handler has kept from before says close, and drops nothing that is pipelined behind it', async t => {
-  const open: ServerResponse[] = []
-  const { socket, client } = await httpPair(t, (_request, answer) => { open.push(answer) })
-  client.write(request('/a') + request('/b'))
-  await eventually(() => open.length === 2, 'both were read')
-  const [a, b] = open as [ServerResponse, ServerResponse]
+  const { socket, client, a, b } = await pipelining(t)
   const writeHead = a.writeHead.bind(a)
   const ended = deferred<http1.AnswerEnd>()
   http1.makeLast(socket, a, () => {}, ended.resolve)
